@@ -1,0 +1,1 @@
+"""Deformable DETR (Zhu et al., 2020), written to be read."""
