@@ -1,0 +1,25 @@
+"""The training loop, for one process or many.
+
+    defdetr train …                                          one process
+    torchrun --nproc-per-node 8 -m defdetr_ref.cli train …   eight, each with its share of every batch
+
+A run lives in one folder:
+
+| file          | holds                                                                                         |
+|---------------|-----------------------------------------------------------------------------------------------|
+| config.json   | what the run was started with                                                                 |
+| metrics.jsonl | a line for every epoch: mean of every loss term, gradient norm, learning rate, seconds, AP …  |
+| last.pt       | weights, optimizer and epoch after the last finished epoch; `resume=True` goes on from here   |
+| best.pt       | the weights of the epoch with the highest AP                                                  |
+
+Everything random in an epoch (order of the images, augmentation, dropout) is drawn from the seed and the epoch's
+number alone, and the learning rate is a function of the step. So there is no state of a generator or a scheduler to
+save, and on a CPU a resumed run equals an uninterrupted one bit for bit.
+"""
+
+from defdetr_ref.training.config import TrainConfig
+from defdetr_ref.training.loop import train
+from defdetr_ref.training.optimisation import lr_factor, parameter_groups
+from defdetr_ref.training.trainer import NonFiniteLoss
+
+__all__ = ["NonFiniteLoss", "TrainConfig", "lr_factor", "parameter_groups", "train"]

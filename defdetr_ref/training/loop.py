@@ -1,0 +1,74 @@
+"""From the first epoch to the last."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.utils.data import Dataset
+from tqdm import tqdm
+
+from defdetr_ref.evaluation import jsonable
+from defdetr_ref.training.config import TrainConfig
+from defdetr_ref.training.run_folder import RunFolder
+from defdetr_ref.training.team import team_of_processes, training_device
+from defdetr_ref.training.trainer import Trainer
+
+
+def train(
+    model: nn.Module,
+    train_set: Dataset,
+    run_folder: str | Path,
+    config: TrainConfig,
+    *,
+    val_set: Dataset | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    notes: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train `model` in place and write the run into `run_folder`.
+
+    model: on the device to train on, with `model.config`. train_set, val_set: CocoDetection, or anything that yields
+    (image, target) as it does (val_set also needs `coco` and `image_ids`). resume: go on after the last finished
+    epoch; the other arguments must be those of the first time, except that there may be more epochs. notes: what else
+    to keep in every checkpoint, such as names of categories; numbers, strings, lists and dicts.
+
+    Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder
+    already holds a run, and NonFiniteLoss.
+    """
+    run = RunFolder(Path(run_folder))
+    with team_of_processes(training_device(model)) as team:
+        run.check(config, resume)
+        trainer = Trainer(model, train_set, run, config, team)
+        team.barrier()  # everyone has looked into the folder before the first file is written
+        if resume:
+            trainer.restore()
+        if team.leads:
+            run.write_config(model, config)
+            run.keep_metrics(trainer.epoch)
+        steps = len(trainer.loader)
+        total, done = config.epochs * steps, trainer.epoch * steps
+        with tqdm(total=total, initial=done, desc="train", disable=not (progress and team.leads)) as bar:
+            while trainer.epoch < config.epochs:
+                record = _one_epoch(trainer, val_set, bar)
+                if team.leads:
+                    run.add_metrics(record)
+                    trainer.save(notes or {}, math.nan if record.get("AP") is None else record["AP"])
+                team.barrier()
+        if trainer.average is not None:
+            model.load_state_dict(trainer.average.module.state_dict())
+        return {"metrics": run.read_metrics(), "checkpoint": run.last}
+
+
+def _one_epoch(trainer: Trainer, val_set: Dataset | None, bar: tqdm) -> dict[str, Any]:
+    """Train an epoch, evaluate if it is due, and return the line for metrics.jsonl."""
+    start = time.perf_counter()
+    means = trainer.train_epoch(bar)
+    trainer.epoch += 1
+    record = {"epoch": trainer.epoch, "lr": trainer.optimizer.param_groups[0]["lr"], **means}
+    due = trainer.epoch % trainer.config.eval_every == 0 or trainer.epoch == trainer.config.epochs
+    if val_set is not None and due:
+        record |= jsonable(trainer.evaluate(val_set))
+    record["seconds"] = round(time.perf_counter() - start, 2)
+    return record

@@ -1,0 +1,35 @@
+"""Which parameter learns how fast, and when."""
+
+import math
+from typing import Any
+
+from torch import nn
+
+from defdetr_ref.training.config import TrainConfig
+
+SLOW_NAMES = ("reference_points", "sampling_offsets")  # published code: these learn at a tenth of the rate
+
+
+def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Three groups told apart by parameter names, as in the published code: the rest, the backbone, the slow ones.
+
+    Frozen parameters are left out. Weight decay is the same for all, biases and norms included.
+    """
+    trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    backbone = [name for name in trainable if "backbone" in name]
+    slow = [name for name in trainable if name not in backbone and any(part in name for part in SLOW_NAMES)]
+    rest = [name for name in trainable if name not in backbone and name not in slow]
+    factors = {"rest": (rest, 1.0), "backbone": (backbone, config.backbone_lr_factor), "slow": (slow, config.lr_slow_factor)}
+    return [
+        {"name": group, "params": [trainable[name] for name in names], "full_lr": config.lr * factor}
+        for group, (names, factor) in factors.items()
+    ]
+
+
+def lr_factor(step: int, steps_per_epoch: int, config: TrainConfig) -> float:
+    """The share of the full learning rate at `step`, counted from 0 over all epochs."""
+    warmup = min(1.0, (step + 1) / config.warmup_steps) if config.warmup_steps else 1.0
+    if config.schedule == "cosine":
+        return warmup * (1 + math.cos(math.pi * step / (config.epochs * steps_per_epoch))) / 2
+    drop_epoch = max(1, config.epochs * 4 // 5) if config.drop_epoch is None else config.drop_epoch
+    return warmup * (0.1 if step >= drop_epoch * steps_per_epoch else 1.0)
