@@ -1,0 +1,89 @@
+"""The model's configuration, and the presets of the paper's Table 1 plus one for a CPU."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+NUM_COCO_CLASSES = 91  # raw category ids 1 to 90; id 0 is never used
+COARSER_LEVEL_STRIDE = 2  # of each level beyond the backbone's
+
+
+@dataclass(frozen=True)
+class DeformableDETRConfig:
+    """Defaults are the published multi-scale model. Raises ValueError for values that cannot be built."""
+
+    num_classes: int = NUM_COCO_CLASSES  # labels are raw category ids, so one more than the largest id
+    backbone: Literal["resnet50", "small"] = "resnet50"
+    feature_strides: tuple[int, ...] = (8, 16, 32)  # of the backbone's maps: C3, C4, C5
+    num_levels: int = 4  # levels beyond the backbone's are strided convolutions
+    d_model: int = 256
+    num_heads: int = 8
+    num_points: int = 4  # K, for each head on each level
+    encoder_layers: int = 6
+    decoder_layers: int = 6
+    d_ffn: int = 1024
+    dropout: float = 0.1
+    num_queries: int = 300
+    box_refine: bool = False
+    two_stage: bool = False
+    initial_box: Literal["published", "paper"] = "published"  # of one-stage refinement; see proposals.py
+
+    def __post_init__(self):
+        object.__setattr__(self, "feature_strides", tuple(self.feature_strides))  # json and checkpoints give a list
+        positive = ("num_classes", "num_heads", "num_points", "encoder_layers", "decoder_layers", "d_ffn", "num_queries")
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise ValueError(f"config: {name} is {getattr(self, name)}; it must be at least 1")
+        if self.d_model % 32 or self.d_model % self.num_heads or self.d_model < 32:
+            raise ValueError(
+                f"config: d_model = {self.d_model} must be a multiple of 32 (group norm) and of num_heads = {self.num_heads}"
+            )
+        if self.num_levels < len(self.feature_strides):
+            raise ValueError(
+                f"config: num_levels = {self.num_levels} is fewer than the {len(self.feature_strides)} feature_strides "
+                f"{self.feature_strides}"
+            )
+        if self.two_stage and not self.box_refine:
+            raise ValueError("config: two_stage needs box_refine=True, because its proposals are boxes to be refined")
+        if self.initial_box not in ("published", "paper"):
+            raise ValueError(f"config: initial_box is {self.initial_box!r}; choose 'published' or 'paper'")
+        if self.initial_box == "paper" and (self.two_stage or not self.box_refine):
+            raise ValueError("config: initial_box='paper' describes one-stage refinement; set box_refine=True, two_stage=False")
+
+    @property
+    def largest_stride(self) -> int:
+        """Of the coarsest level, in pixels of the image."""
+        return self.feature_strides[-1] * COARSER_LEVEL_STRIDE ** (self.num_levels - len(self.feature_strides))
+
+    @classmethod
+    def preset(cls, name: str, **overrides) -> "DeformableDETRConfig":
+        """The configuration called `name`, with single fields replaced by `overrides`.
+
+        Raises ValueError for an unknown preset or field.
+        """
+        if name not in PRESETS:
+            raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
+        unknown = set(overrides) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"config has no field {', '.join(sorted(unknown))}")
+        return replace(cls(**PRESETS[name]), **overrides)
+
+
+PRESETS = {
+    "single_scale": dict(feature_strides=(32,), num_levels=1),
+    "multi_scale": dict(),
+    "box_refine": dict(box_refine=True),
+    "two_stage": dict(box_refine=True, two_stage=True),
+    "tiny": dict(
+        backbone="small",
+        feature_strides=(8, 16, 32),
+        num_levels=3,
+        d_model=128,
+        encoder_layers=3,
+        decoder_layers=3,
+        d_ffn=512,
+        dropout=0.0,
+        num_queries=40,
+        box_refine=True,
+        two_stage=True,
+    ),
+}

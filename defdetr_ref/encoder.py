@@ -1,0 +1,48 @@
+"""The encoder: every pixel of every level is a query, and its reference point is itself (Sec. 4.1)."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .attention import MultiScaleDeformableAttention
+from .layers import FeedForward
+from .positions import encoder_reference_points
+from .pyramid import PyramidTokens
+
+
+class EncoderLayer(nn.Module):
+    """Deformable self-attention over all levels, then a feed-forward network; post-norm."""
+
+    def __init__(self, d_model: int, num_heads: int, num_levels: int, num_points: int, d_ffn: int, dropout: float):
+        super().__init__()
+        self.attention = MultiScaleDeformableAttention(d_model, num_heads, num_levels, num_points)
+        self.dropout = nn.Dropout(dropout)
+        self.attention_norm = nn.LayerNorm(d_model)
+        self.ffn = FeedForward(d_model, d_ffn, dropout)
+        self.ffn_norm = nn.LayerNorm(d_model)
+
+    def forward(
+        self,
+        x: Float[Tensor, "batch token d_model"],
+        tokens: PyramidTokens,
+        reference_points: Float[Tensor, "batch token level 2"],
+    ) -> Float[Tensor, "batch token d_model"]:
+        query = x + tokens.positions  # places help to decide where to look; the values stay without them
+        attended = self.attention(query, reference_points, x, tokens.spatial_shapes, tokens.mask)
+        x = self.attention_norm(x + self.dropout(attended))
+        return self.ffn_norm(x + self.ffn(x))
+
+
+class Encoder(nn.Module):
+    """A stack of layers over the tokens of all levels. No dropout on its input, no norm at its end."""
+
+    def __init__(self, layers: list[EncoderLayer]):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, tokens: PyramidTokens) -> Float[Tensor, "batch token d_model"]:
+        """Returns the memory: (N, S, C) for the same tokens, each having looked around on every level."""
+        reference_points = encoder_reference_points(tokens.spatial_shapes, tokens.valid_ratios)  # (N, S, L, 2)
+        x = tokens.features
+        for layer in self.layers:
+            x = layer(x, tokens, reference_points)
+        return x

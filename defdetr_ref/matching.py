@@ -1,0 +1,57 @@
+"""Which query answers for which object: a one-to-one assignment of least cost (replaces non-maximum suppression)."""
+
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .boxes import cxcywh_to_xyxy, generalized_box_iou
+
+CLASS_WEIGHT, BOX_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0  # paper, appendix A.4
+FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
+LOG_EPS = 1e-8  # published code; keeps the logarithms of the cost finite
+IMPOSSIBLE = 1e8  # stands for a cost that is not a number
+
+Assignment = tuple[Int[Tensor, "n"], Int[Tensor, "n"]]  # query index, object index
+
+
+def class_cost(logits: Float[Tensor, "query classes"], labels: Int[Tensor, "n"]) -> Float[Tensor, "query n"]:
+    """What the focal loss would gain if the query were given this label (published code; DETR used -p)."""
+    p = logits.sigmoid()
+    positive = FOCAL_ALPHA * (1 - p) ** FOCAL_GAMMA * -torch.log(p + LOG_EPS)
+    negative = (1 - FOCAL_ALPHA) * p**FOCAL_GAMMA * -torch.log(1 - p + LOG_EPS)
+    return (positive - negative)[:, labels]
+
+
+def matching_cost(
+    logits: Float[Tensor, "query classes"],
+    boxes: Float[Tensor, "query 4"],
+    labels: Int[Tensor, "n"],
+    target_boxes: Float[Tensor, "n 4"],
+) -> Float[Tensor, "query n"]:
+    """2 · class + 5 · L1 distance of the cxcywh boxes + 2 · (-GIoU), for every query and object."""
+    distance = torch.cdist(boxes, target_boxes, p=1)
+    giou = generalized_box_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))
+    return CLASS_WEIGHT * class_cost(logits, labels) + BOX_WEIGHT * distance - GIOU_WEIGHT * giou
+
+
+@torch.no_grad()
+def hungarian_match(
+    logits: Float[Tensor, "batch query classes"],
+    boxes: Float[Tensor, "batch query 4"],
+    targets: list[dict],
+) -> list[Assignment]:
+    """For each image the queries and the objects they are matched to, in the order of the queries.
+
+    targets: [{"labels": (n,), "boxes": (n, 4) cxcywh}], one for each image. Each object gets one query (if there are
+    enough), each query at most one object.
+    """
+    assignments = []
+    for image_logits, image_boxes, target in zip(logits, boxes, targets):
+        cost = matching_cost(image_logits, image_boxes, target["labels"], target["boxes"])
+        # A diverged model must show up as a loss that is NaN, with its name, not as an error of the assignment.
+        cost = cost.cpu().nan_to_num(nan=IMPOSSIBLE, posinf=IMPOSSIBLE, neginf=-IMPOSSIBLE)
+        query, target_index = linear_sum_assignment(cost.numpy())
+        device = logits.device
+        assignments.append((torch.as_tensor(query, device=device), torch.as_tensor(target_index, device=device)))
+    return assignments

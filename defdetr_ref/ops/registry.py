@@ -1,0 +1,59 @@
+"""One function, several backends."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from . import loops
+from .checks import check_operator_inputs, normalise_shapes
+from .torch_ref import ms_deform_attn_torch
+
+
+class _LoopsFunction(torch.autograd.Function):
+    """The NumPy loops, with their own backward pass."""
+
+    @staticmethod
+    def forward(ctx, value, spatial_shapes, sampling_locations, attention_weights):
+        arrays = [x.detach().cpu().numpy() for x in (value, sampling_locations, attention_weights)]
+        ctx.arrays, ctx.spatial_shapes, ctx.device = arrays, spatial_shapes, value.device
+        return torch.from_numpy(loops.forward(arrays[0], spatial_shapes, *arrays[1:])).to(value.device)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad_output):
+        value, locations, weights = ctx.arrays
+        grads = loops.backward(grad_output.cpu().numpy(), value, ctx.spatial_shapes, locations, weights)
+        grad_value, grad_locations, grad_weights = (torch.from_numpy(grad).to(ctx.device) for grad in grads)
+        return grad_value, None, grad_locations, grad_weights
+
+
+BACKENDS: dict[str, Callable[..., Tensor]] = {"loops": _LoopsFunction.apply, "torch": ms_deform_attn_torch}
+
+
+def ms_deform_attn(
+    value: Tensor,
+    spatial_shapes: list[tuple[int, int]] | Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    *,
+    backend: str = "auto",
+) -> Tensor:
+    """Multi-scale deformable attention: every query reads K points on each of L levels (the sums of Eq. 3).
+
+    value: (N, S, M, D) tokens of all levels, finest first, split into M heads
+    spatial_shapes: [(H, W), …] or an integer tensor (L, 2); the H·W add up to S
+    sampling_locations: (N, Q, M, L, K, 2), x then y, in [0, 1] of the padded level; outside reads zero, and so does a
+        location that is NaN or infinite
+    attention_weights: (N, Q, M, L, K), usually softmaxed jointly over levels and points
+    backend: "auto", "torch" or "loops" (the specification: float32 or float64 only, and slow)
+
+    Returns (N, Q, M·D), differentiable in value, sampling_locations and attention_weights.
+    Raises ValueError, naming the argument and the axis, if the tensors do not fit together.
+    """
+    if backend != "auto" and backend not in BACKENDS:
+        raise ValueError(f"ms_deform_attn: unknown backend {backend!r}; choose from auto, {', '.join(BACKENDS)}")
+    spatial_shapes = normalise_shapes(spatial_shapes)
+    check_operator_inputs(value, spatial_shapes, sampling_locations, attention_weights)
+    function = BACKENDS["torch" if backend == "auto" else backend]
+    return function(value, spatial_shapes, sampling_locations, attention_weights)
