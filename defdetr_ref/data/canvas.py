@@ -1,6 +1,6 @@
 """What the drawn data sets share: how many objects, how large, where, in which colour, and how they are painted.
 
-Coordinates are COCO's: x to the right, y down, in pixels, pixel i covers [i, i + 1]. Images are float (H, W, 3) in
+Coordinates are COCO's: x to the right, y down, in pixels, pixel i covers [i, i + 1]. Images are float32 (H, W, 3) in
 [0, 1] while they are painted. All chance comes from the generator that the caller hands in.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from pycocotools import mask as coco_mask
 
 from defdetr_ref.boxes import box_iou
@@ -128,19 +128,19 @@ def place_boxes(
 
 
 def contrasting_colour(
-    behind: Float[np.ndarray, "height width 3"], min_contrast: Number, rng: np.random.Generator
-) -> Float[np.ndarray, "3"]:
+    behind: Float32[np.ndarray, "height width 3"], min_contrast: Number, rng: np.random.Generator
+) -> Float32[np.ndarray, "3"]:
     """A random colour at least `min_contrast` away from the pixels `behind`; if none was drawn, the farthest one drawn."""
     rows, columns = (np.linspace(0, side - 1, PIXELS_COMPARED).astype(int) for side in behind.shape[:2])
     compared = behind[np.ix_(rows, columns)].reshape(-1, 3)
-    candidates = rng.random((COLOURS_TRIED, 3))
+    candidates = rng.random((COLOURS_TRIED, 3), dtype=np.float32)
     distance = np.linalg.norm(candidates[:, None] - compared[None], axis=-1).min(axis=1)  # (candidates,) to the nearest
     return candidates[np.minimum(distance, min_contrast).argmax()]  # argmax takes the first of equals
 
 
 def paint(
-    image: Float[np.ndarray, "height width 3"],
-    alpha: Float[np.ndarray, "rows columns"],
+    image: Float32[np.ndarray, "height width 3"],
+    alpha: Float32[np.ndarray, "rows columns"],
     corner: tuple[int, int],
     min_contrast: Number,
     rng: np.random.Generator,
@@ -153,11 +153,12 @@ def paint(
 
 
 def add_noise(
-    image: Float[np.ndarray, "height width 3"], noise: Number, rng: np.random.Generator
+    image: Float32[np.ndarray, "height width 3"], noise: Number, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "height width 3"]:
     """The finished picture: Gaussian noise added, clipped, in eight bits."""
     grain = rng.standard_normal(image.shape, dtype=np.float32)
-    return np.clip((image + noise * grain) * 255 + 0.5, 0, 255).astype(np.uint8)
+    levels = (image + np.float32(noise) * grain) * 255
+    return np.clip(levels + 0.5, 0, 255).astype(np.uint8)  # the half rounds to the nearest level
 
 
 def run_length(mask: np.ndarray) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 from PIL import Image, ImageDraw
 
 from defdetr_ref.data.canvas import (
@@ -206,14 +206,14 @@ def _outline(shape: str, side: float, rng: np.random.Generator) -> Polygon:
     return outline * (side / outline.max())
 
 
-def coverage(polygon: Polygon) -> tuple[Float[np.ndarray, "rows columns"], tuple[int, int]]:
+def coverage(polygon: Polygon) -> tuple[Float32[np.ndarray, "rows columns"], tuple[int, int]]:
     """How much of each pixel the polygon covers, in [0, 1], for the pixels its box touches; and their (left, top)."""
     low, high = np.floor(polygon.min(axis=0)), np.ceil(polygon.max(axis=0))
     columns, rows = (high - low).astype(int)
     fine = Image.new("L", (columns * SUPERSAMPLING, rows * SUPERSAMPLING))
     corners = (polygon - low) * SUPERSAMPLING - 0.5  # Pillow counts from pixel centres
     ImageDraw.Draw(fine).polygon([tuple(corner) for corner in corners.tolist()], fill=255)
-    return np.asarray(fine.reduce(SUPERSAMPLING)) / 255, (int(low[0]), int(low[1]))
+    return np.float32(fine.reduce(SUPERSAMPLING)) / 255, (int(low[0]), int(low[1]))
 
 
 def polygon_area(polygon: Polygon) -> float:
@@ -236,23 +236,27 @@ def _annotation(sprite: Sprite, polygons: list[Polygon], mask: Bool[np.ndarray, 
     }
 
 
-def _ground(config: ShapesConfig, rng: np.random.Generator) -> Float[np.ndarray, "height width 3"]:
+def _ground(config: ShapesConfig, rng: np.random.Generator) -> Float32[np.ndarray, "height width 3"]:
     """A gradient between two related colours along a random direction, with a coarse, a fine and a striped pattern."""
-    height, width = config.size
-    y, x = np.mgrid[0:height, 0:width] / max(height, width)
     first = rng.uniform(0.1, 0.9, size=3)
     second = np.clip(first + rng.uniform(-0.35, 0.35, size=3), 0, 1)
-    angle, stripe_angle = rng.uniform(0, 2 * np.pi, size=2)
-    along = x * np.cos(angle) + y * np.sin(angle)
-    along = (along - along.min()) / np.ptp(along)
-    image = first + along[..., None] * (second - first)  # (H, W, 3)
-
-    stripes = np.sin(2 * np.pi * rng.uniform(3, 16) * (x * np.cos(stripe_angle) + y * np.sin(stripe_angle)))
+    along = _ramp(config.size, rng)[..., None]  # (H, W, 1)
+    stripes = np.sin(2 * np.pi * rng.uniform(3, 16) * _ramp(config.size, rng))  # 3 to 16 of them
     pattern = rng.random() * stripes + _clouds(6, config.size, rng) + _clouds(24, config.size, rng)  # cells per axis
-    return np.clip(image + config.texture * 0.5 * pattern[..., None] * rng.uniform(0.5, 1, size=3), 0, 1)
+    tint = config.texture * 0.5 * rng.uniform(0.5, 1, size=3)  # how far the pattern moves each colour
+    image = np.float32(first) + along * np.float32(second - first) + pattern[..., None] * np.float32(tint)
+    return np.clip(image, 0, 1)
 
 
-def _clouds(cells: int, size: tuple[int, int], rng: np.random.Generator) -> Float[np.ndarray, "height width"]:
+def _ramp(size: tuple[int, int], rng: np.random.Generator) -> Float32[np.ndarray, "height width"]:
+    """From 0 at one border to 1 at the opposite one, along a random direction."""
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = (np.arange(side, dtype=np.float32) for side in size)
+    along = np.float32(np.sin(angle)) * rows[:, None] + np.float32(np.cos(angle)) * columns[None, :]
+    return (along - along.min()) / np.ptp(along)
+
+
+def _clouds(cells: int, size: tuple[int, int], rng: np.random.Generator) -> Float32[np.ndarray, "height width"]:
     """Smooth noise in about [-1, 1]: random values on a coarse grid, interpolated."""
     grid = Image.fromarray(rng.uniform(-1, 1, size=(cells, cells)).astype(np.float32))
-    return np.asarray(grid.resize(size[::-1], Image.Resampling.BICUBIC), dtype=np.float64)
+    return np.asarray(grid.resize(size[::-1], Image.Resampling.BICUBIC))

@@ -7,6 +7,7 @@ folder beside the wanted one and moved there in one step, so a set that was inte
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from defdetr_ref.data.canvas import DrawnImage
 
 SPLITS = ("train", "val")
-PNG_COMPRESSION = 1  # noisy pixels hardly compress; higher levels only cost time
+PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_HUFFMAN_ONLY}  # noise repeats nothing: do not search for it
 
 Draw = Callable[[str, np.random.Generator], DrawnImage]
 
@@ -122,7 +123,7 @@ def _write_split(
         height, width = drawn.pixels.shape[:2]
         image_id = index + 1
         file_name = f"{image_id:06d}.png"
-        Image.fromarray(drawn.pixels).save(folder / split / file_name, compress_level=PNG_COMPRESSION)
+        Image.fromarray(drawn.pixels).save(folder / split / file_name, **PNG_SETTINGS)
         images.append({"id": image_id, "file_name": file_name, "height": height, "width": width})
         for annotation in drawn.annotations:
             annotations.append({"id": len(annotations) + 1, "image_id": image_id, **annotation})
