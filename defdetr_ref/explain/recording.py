@@ -1,0 +1,218 @@
+"""See where a model looked: every sampling location and attention weight of a forward pass.
+
+    with record(model) as recording:
+        model(images, mask)
+    last = recording[-1].decoder[-1]          # an AttentionRecord
+    last.sampling_locations                   # (batch, query, head, level, point, 2)
+
+The operator is a child module of every attention module, called with the finished locations and weights. So forward
+hooks see everything, and the model needs no "also return your attention" argument.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from defdetr_ref.attention import DeformableSampling
+
+PARTS = ("encoder", "decoder")
+
+
+@dataclass(frozen=True)
+class AttentionRecord:
+    """What one attention module did in one forward pass. Tensors are detached, on the model's device.
+
+    Locations and reference points are x, y in [0, 1] of the PADDED batch image, the same on every level; `to_pixels`
+    turns them into pixels. Queries of the encoder are the tokens of all levels, see `token_at`.
+    """
+
+    name: str  # path of the attention module in the model, "decoder.layers.3.cross_attention"
+    part: str  # "encoder", "decoder", or "" for an attention module outside both
+    layer: int  # counted from 0 within the part
+    reference_points: Float[Tensor, "batch query level point_or_box"]  # x, y or cxcywh
+    sampling_locations: Float[Tensor, "batch query head level point 2"]
+    attention_weights: Float[Tensor, "batch query head level point"]  # sums to 1 over (level, point)
+    spatial_shapes: tuple[tuple[int, int], ...]  # (height, width) of every level
+
+
+@dataclass
+class ForwardPass:
+    """One forward pass: a record for every attention module, in the order they ran, and what the model returned.
+
+    `outputs` is the model's return value with every tensor detached. It is None while the pass runs, and stays None
+    if the pass raised.
+    """
+
+    records: list[AttentionRecord] = field(default_factory=list)
+    outputs: Any = None
+
+    @property
+    def encoder(self) -> list[AttentionRecord]:
+        """The encoder's records, first layer first."""
+        return [record for record in self.records if record.part == "encoder"]
+
+    @property
+    def decoder(self) -> list[AttentionRecord]:
+        """The decoder's records, first layer first."""
+        return [record for record in self.records if record.part == "decoder"]
+
+    def boxes_by_layer(self) -> list[Float[Tensor, "batch query 4"]]:
+        """The boxes that each decoder layer predicted, first layer first: cxcywh in [0, 1] of the UNPADDED image.
+
+        Raises ValueError if the pass did not end, or the model returned no boxes.
+        """
+        if not isinstance(self.outputs, Mapping) or "pred_boxes" not in self.outputs:
+            raise ValueError(
+                "boxes_by_layer: this pass holds no `pred_boxes`; run the whole detector, not only a part of it, "
+                "inside `record`"
+            )
+        earlier = [output["pred_boxes"] for output in self.outputs.get("aux_outputs", [])]
+        return [*earlier, self.outputs["pred_boxes"]]
+
+
+@dataclass
+class Recording:
+    """The forward passes that ran inside `record`, oldest first; `recording[-1]` is the newest."""
+
+    passes: list[ForwardPass] = field(default_factory=list)
+
+    def __getitem__(self, index: int) -> ForwardPass:
+        if not -len(self.passes) <= index < len(self.passes):
+            raise IndexError(f"recording[{index}]: {len(self.passes)} forward passes were recorded")
+        return self.passes[index]
+
+    def __len__(self) -> int:
+        return len(self.passes)
+
+
+Capture = Callable[[Mapping[str, Any]], tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]]
+
+
+def capture_sampling(arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
+    """Locations, weights and level shapes from the arguments, by name, of `DeformableSampling.forward`."""
+    shapes = tuple((int(height), int(width)) for height, width in arguments["spatial_shapes"])
+    return arguments["sampling_locations"].detach(), arguments["attention_weights"].detach(), shapes
+
+
+# How to read each kind of operator. Another library's model needs one more line here, or in `record(operators=…)`: its
+# operator is a child module called with the same things under other names.
+OPERATORS: dict[type[nn.Module], Capture] = {DeformableSampling: capture_sampling}
+
+
+@contextmanager
+def record(
+    model: nn.Module, *, operators: Mapping[type[nn.Module], Capture] = OPERATORS
+) -> Iterator[Recording]:
+    """Record every deformable attention of every forward pass of `model` inside the `with` block.
+
+    Each call of the model starts a new pass: `recording.passes` holds all of them. Calling only a part of the model,
+    `model.encoder(…)`, is recorded too, in a pass whose outputs stay None. Hooks are gone after the block, also when it raises;
+    the model computes exactly what it computes without them.
+
+    operators: for every class of operator, how to read its arguments.
+
+    Raises ValueError if the model has no deformable attention.
+    """
+    found = [(name, module) for name, module in model.named_modules() if name and isinstance(module, tuple(operators))]
+    if not found:
+        raise ValueError(
+            f"record: {type(model).__name__} holds no deformable attention to record "
+            f"(looked for {', '.join(operator.__name__ for operator in operators)})"
+        )
+    recording = Recording()
+    handles = [model.register_forward_pre_hook(lambda *_: recording.passes.append(ForwardPass()))]
+    try:
+        for name, operator in found:
+            capture = next(capture for kind, capture in operators.items() if isinstance(operator, kind))
+            handles += _watch(model, name, operator, capture, recording)
+        handles.append(model.register_forward_hook(lambda _, __, outputs: _finish(recording, outputs)))
+        yield recording
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _watch(model: nn.Module, operator_name: str, operator: nn.Module, capture: Capture, recording: Recording) -> list:
+    """Hook one operator for its locations and weights, and the attention module around it for its references."""
+    attention_name = operator_name.rpartition(".")[0]
+    attention = model.get_submodule(attention_name)
+    seen: dict[str, Tensor] = {}
+
+    def remember_references(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        references = _by_name(module, args, kwargs)["reference_points"].detach()
+        seen["reference_points"] = references if references.ndim == 4 else references[:, :, None]  # Eq. 2 has one level
+
+    def add_record(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        locations, weights, shapes = capture(_by_name(module, args, kwargs))
+        part, layer = _part_and_layer(attention_name)
+        _running_pass(recording).records.append(
+            AttentionRecord(attention_name, part, layer, seen.pop("reference_points"), locations, weights, shapes)
+        )
+
+    return [
+        attention.register_forward_pre_hook(remember_references, with_kwargs=True),
+        operator.register_forward_pre_hook(add_record, with_kwargs=True),
+    ]
+
+
+def _by_name(module: nn.Module, args: tuple, kwargs: dict) -> dict[str, Any]:
+    """The arguments of a call by name, however they were passed."""
+    return dict(inspect.signature(module.forward).bind(*args, **kwargs).arguments)
+
+
+def _part_and_layer(name: str) -> tuple[str, int]:
+    """("decoder", 3) for "decoder.layers.3.cross_attention"; ("", 0) where the path does not say."""
+    steps = name.split(".")
+    part = next((step for step in steps if step in PARTS), "")
+    return part, next((int(step) for step in steps if step.isdigit()), 0)
+
+
+def _running_pass(recording: Recording) -> ForwardPass:
+    """The pass that a record belongs to; a new one where only a part of the model was called."""
+    if not recording.passes or recording.passes[-1].outputs is not None:
+        recording.passes.append(ForwardPass())
+    return recording.passes[-1]
+
+
+def _finish(recording: Recording, outputs: Any) -> None:
+    recording.passes[-1].outputs = _detached(outputs)
+
+
+def _detached(value: Any) -> Any:
+    """The same dicts and lists with every tensor cut from the graph."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, Mapping):
+        return {key: _detached(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_detached(item) for item in value]
+    return value
+
+
+def to_pixels(locations: Float[Tensor, "*shape 2"], height: int, width: int) -> Float[Tensor, "*shape 2"]:
+    """x, y in [0, 1] of an image to pixels of it. The centre of the top left pixel is (0.5, 0.5).
+
+    Recorded locations are relative to the padded image of the batch, so `height` and `width` must be its sides.
+    """
+    return locations * locations.new_tensor([width, height])
+
+
+def token_at(record: AttentionRecord, x: float | int, y: float | int, level: int = 0) -> int:
+    """The encoder query whose cell on `level` holds the point x, y, both in [0, 1] of the padded image.
+
+    Tokens are all levels one after another, each row by row. Raises ValueError for a level or point that is not there.
+    """
+    if not 0 <= level < len(record.spatial_shapes):
+        raise ValueError(f"token_at: level {level} does not exist, {record.name} has {len(record.spatial_shapes)} levels")
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"token_at: the point ({x:g}, {y:g}) is outside the image; x and y must be in [0, 1]")
+    before = sum(height * width for height, width in record.spatial_shapes[:level])
+    height, width = record.spatial_shapes[level]
+    column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
+    return before + row * width + column

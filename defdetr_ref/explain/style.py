@@ -1,0 +1,102 @@
+"""How every figure of this package looks: one palette, one way to show an image, one way to draw a box.
+
+Figures are plain `matplotlib.figure.Figure` objects: nothing is registered with pyplot, nothing has to be closed, and
+`figure.savefig(path)` works on a machine without a screen. In a notebook, `%matplotlib inline` makes a figure that is
+the last line of a cell appear.
+
+Everything is drawn in pixels of the image shown, with (0, 0) the outer corner of the top left pixel.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from PIL import Image
+from torch import Tensor
+
+from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+
+# Okabe and Ito (2008): eight colours that remain apart for colour-blind eyes. Black is kept for text.
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
+REFERENCE_GREEN = "#009E73"  # the paper's green cross, in the palette's green
+WEIGHT_COLOURS = "cividis"  # light = much attention; the same order in grey and for colour-blind eyes
+INK = "#222222"
+FONT_SIZE = 9
+
+LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
+DARK_TEXT_FROM = 0.55  # on colours brighter than this, dark text reads better than white
+
+
+def category_colour(label: int) -> str:
+    """The colour of a category, the same in every figure."""
+    return OKABE_ITO[int(label) % len(OKABE_ITO)]
+
+
+def text_colour(background: str) -> str:
+    """Dark or white, whichever reads better on an #rrggbb background."""
+    channels = [int(background[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    luminance = sum(weight * channel for weight, channel in zip(LUMINANCE_WEIGHTS, channels, strict=True))
+    return INK if luminance > DARK_TEXT_FROM else "white"
+
+
+def displayable(image: Tensor | np.ndarray | Image.Image) -> np.ndarray:
+    """(height, width, 3) for imshow. A tensor is a model input, (3, height, width) and normalised: undo that.
+
+    Raises ValueError for other shapes.
+    """
+    if isinstance(image, Tensor):
+        if image.ndim != 3 or image.shape[0] != 3:
+            raise ValueError(f"image: a tensor must be (3, height, width), got {tuple(image.shape)}; pick one of the batch")
+        pixels = image.detach().cpu().double().numpy().transpose(1, 2, 0)
+        return np.clip(pixels * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN), 0, 1)
+    pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
+    if pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"image: an array must be (height, width, 3), got {pixels.shape}")
+    return pixels
+
+
+def panels(rows: int, columns: int, panel_size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure with (rows, columns) axes of `panel_size` inches (width, height) each."""
+    figure = Figure(figsize=(columns * panel_size[0], rows * panel_size[1]), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def show_image(ax: Axes, image: Tensor | np.ndarray | Image.Image, title: str = "") -> tuple[int, int]:
+    """Draw the image, without ticks, so that data coordinates are its pixels. Returns (height, width)."""
+    pixels = displayable(image)
+    height, width = pixels.shape[:2]
+    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", gid="image")
+    ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    ax.set_title(title, fontsize=FONT_SIZE, color=INK)
+    return height, width
+
+
+def draw_box(
+    ax: Axes,
+    box: Sequence[float] | Float[Tensor, "4"],
+    colour: str,
+    caption: str = "",
+    *,
+    dashed: bool = False,
+    gid: str = "box",
+) -> None:
+    """Draw an xyxy box in pixels, with its caption on a plate of the same colour just above (or inside, at the top)."""
+    left, top, right, bottom = (float(edge) for edge in box)
+    outline = Rectangle(
+        (left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.8, gid=gid,
+        linestyle="--" if dashed else "-", path_effects=[withStroke(linewidth=3.0, foreground="white", alpha=0.7)],
+    )  # fmt: skip
+    ax.add_patch(outline)
+    if not caption:
+        return
+    plate = {"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.9}
+    height, width = ax.get_ylim()[0], ax.get_xlim()[1]
+    above = top > 0.1 * height  # room for a line of text
+    ax.text(
+        min(max(left, 0), 0.95 * width), max(top, 0), caption, fontsize=FONT_SIZE - 2, color=text_colour(colour),
+        bbox=plate, verticalalignment="bottom" if above else "top", clip_on=True,
+    )  # fmt: skip
