@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from pycocotools import mask as coco_mask
 
-from defdetr_ref.boxes import box_iou
+from ..boxes import box_iou
 
 Number = float | int
 
@@ -61,7 +61,7 @@ class CanvasConfig:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}: {field.name} is {value}, but must be a finite number")
         if min(self.size) < SMALLEST_IMAGE:
-            raise ValueError(f"{name}: image_size is {self.image_size}, but each side must be at least {SMALLEST_IMAGE}")
+            raise ValueError(f"{name}: image_size is {self.image_size}, but a side needs at least {SMALLEST_IMAGE} px")
         if not 1 <= self.min_objects <= self.max_objects:
             raise ValueError(
                 f"{name}: min_objects is {self.min_objects} and max_objects {self.max_objects}, "
@@ -95,7 +95,7 @@ class DrawnImage:
 
 
 def size_classes(size: tuple[int, int]) -> dict[str, list[float]]:
-    """Limits of the object's area, in px², for AP_small, AP_medium and AP_large in an image of `size` (height, width)."""
+    """Limits of an object's area, in px², for AP_small, AP_medium and AP_large; `size` is the image's (height, width)."""
     height, width = size
     small, large = SMALL_SHARE**2 * height * width, LARGE_SHARE**2 * height * width
     return {"small": [0.0, small], "medium": [small, large], "large": [large, NO_LIMIT]}
@@ -130,7 +130,7 @@ def place_boxes(
 def contrasting_colour(
     behind: Float32[np.ndarray, "height width 3"], min_contrast: Number, rng: np.random.Generator
 ) -> Float32[np.ndarray, "3"]:
-    """A random colour at least `min_contrast` away from the pixels `behind`; if none was drawn, the farthest one drawn."""
+    """A random colour at least `min_contrast` away from the pixels `behind`, or the farthest if none was drawn."""
     rows, columns = (np.linspace(0, side - 1, PIXELS_COMPARED).astype(int) for side in behind.shape[:2])
     compared = behind[np.ix_(rows, columns)].reshape(-1, 3)
     candidates = rng.random((COLOURS_TRIED, 3), dtype=np.float32)

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from PIL import Image, ImageDraw
 
-from defdetr_ref.data.canvas import (
+from .canvas import (
     LAYOUTS_TRIED,
     CanvasConfig,
     DrawnImage,
@@ -27,7 +27,7 @@ from defdetr_ref.data.canvas import (
     run_length,
     size_classes,
 )
-from defdetr_ref.data.writing import write_set
+from .writing import write_set
 
 DRAWING_VERSION = 1  # raised whenever the same settings and seed give other pixels
 SUPERSAMPLING = 8  # polygons are filled on a grid this much finer, then averaged: smooth edges
@@ -131,7 +131,7 @@ def write_shapes(
         "config": config.as_json(),
         "size_classes": size_classes(config.size),
     }
-    categories = [{"id": index + 1, "name": shape, "supercategory": "shape"} for index, shape in enumerate(config.shapes)]
+    categories = [{"id": number, "name": shape, "supercategory": "shape"} for number, shape in enumerate(config.shapes, 1)]
     return write_set(
         folder,
         lambda split, rng: draw_shapes(config, rng),
@@ -174,7 +174,7 @@ def _layout(config: ShapesConfig, rng: np.random.Generator) -> tuple[list[Sprite
             return sprites, boxes
     raise ValueError(
         f"ShapesConfig: found no room for {config.min_objects} to {config.max_objects} objects of {config.min_side} to "
-        f"{config.max_side} px with max_overlap {config.max_overlap} in {config.size} images; ask for fewer or smaller ones"
+        f"{config.max_side} px with max_overlap {config.max_overlap} in images of {config.size}; ask for fewer or smaller"
     )
 
 

@@ -16,10 +16,10 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from defdetr_ref.data.canvas import DrawnImage
+from .canvas import DrawnImage
 
 SPLITS = ("train", "val")
-PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_HUFFMAN_ONLY}  # noise repeats nothing: do not search for it
+PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_HUFFMAN_ONLY}  # noise holds no repeats to search for
 
 Draw = Callable[[str, np.random.Generator], DrawnImage]
 
@@ -97,7 +97,8 @@ def _is_free(folder: Path, info: dict[str, Any]) -> bool:
         present = sum(1 for _ in (folder / split).glob("*.png"))
         if present != info["counts"][split]:
             raise ValueError(
-                f"{folder / split} holds {present} images instead of {info['counts'][split]}; delete {folder} to draw it again"
+                f"{folder / split} holds {present} images instead of {info['counts'][split]}; "
+                f"delete {folder} to draw it again"
             )
     return False
 
