@@ -61,9 +61,8 @@ def evaluate(
     the dataset left out, because its file is damaged, is left out here as well. The model is switched to evaluation
     mode and back again.
     """
-    results = detections(
-        model, dataset, batch_size=batch_size, top_k=top_k, num_workers=num_workers, progress=progress
-    )
+    options = {"batch_size": batch_size, "top_k": top_k, "num_workers": num_workers, "progress": progress}
+    results = detections(model, dataset, **options)
     return coco_figures(dataset.coco, results, dataset.image_ids)
 
 
@@ -105,21 +104,21 @@ def _coco_results(image_id: int, found: dict[str, torch.Tensor]) -> Iterator[dic
         }
 
 
-def coco_figures(
-    annotations: dict[str, Any], results: list[dict[str, Any]], image_ids: Iterable[int]
-) -> dict[str, float]:
+def coco_figures(coco: COCO, results: list[dict[str, Any]], image_ids: Iterable[int]) -> dict[str, float]:
     """The twelve figures of `results` against the annotations of the images `image_ids`.
 
-    annotations: a parsed COCO json. Its info may hold "size_classes", {"small": [low, high], …} in px², for images on
-    which COCO's own limits (32² and 96²) would put every object into one class. Missing "iscrowd" means 0, missing
-    "area" the area of the box.
+    coco: pycocotools' index of a COCO json. The json's info may hold "size_classes", {"small": [low, high], …} in px²,
+    for images on which COCO's own limits (32² and 96²) would put every object into one class. Missing "iscrowd" means
+    0, missing "area" the area of the box.
     """
+    info = coco.dataset.get("info")
+    size_classes = (info.get("size_classes") if isinstance(info, dict) else None) or COCO_SIZE_CLASSES
+    rows = [_completed(row, number) for number, row in enumerate(coco.dataset["annotations"], start=1)]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
-        truth = _coco(annotations, [_completed(row, number) for number, row in enumerate(annotations["annotations"], 1)])
-        found = truth.loadRes([dict(row) for row in results]) if results else _coco(annotations, [])
+        truth = _with_annotations(coco, rows)
+        found = truth.loadRes([dict(row) for row in results]) if results else _with_annotations(coco, [])
         judge = COCOeval(truth, found, iouType="bbox")
         judge.params.imgIds = sorted(image_ids)
-        size_classes = annotations.get("info", {}).get("size_classes", COCO_SIZE_CLASSES)
         judge.params.areaRngLbl = ["all", "small", "medium", "large"]
         judge.params.areaRng = [[0, 1e10], *(list(size_classes[name]) for name in judge.params.areaRngLbl[1:])]
         judge.evaluate()
@@ -131,12 +130,12 @@ def coco_figures(
     }
 
 
-def _coco(annotations: dict[str, Any], rows: list[dict[str, Any]]) -> COCO:
-    """pycocotools' index over `rows`, with the images and categories of `annotations`."""
-    coco = COCO()
-    coco.dataset = {**annotations, "annotations": rows}
-    coco.createIndex()
-    return coco
+def _with_annotations(coco: COCO, rows: list[dict[str, Any]]) -> COCO:
+    """The images and categories of `coco` with other annotations."""
+    other = COCO()
+    other.dataset = {"info": {}, **coco.dataset, "annotations": rows}
+    other.createIndex()
+    return other
 
 
 def _completed(row: dict[str, Any], number: int) -> dict[str, Any]:

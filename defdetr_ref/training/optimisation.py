@@ -21,7 +21,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
     rest = [name for name in trainable if name not in backbone and name not in slow]
     factors = {"rest": (rest, 1.0), "backbone": (backbone, config.backbone_lr_factor), "slow": (slow, config.lr_slow_factor)}
     return [
-        {"name": group, "params": [trainable[name] for name in names], "full_lr": config.lr * factor}
+        {"name": group, "params": [trainable[name] for name in names], "lr": config.lr * factor, "full_lr": config.lr * factor}
         for group, (names, factor) in factors.items()
     ]
 

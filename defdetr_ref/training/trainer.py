@@ -33,12 +33,12 @@ class Trainer:
         self.config, self.run, self.team = config, run, team
         self.device = training_device(model)
         self.model = model.to(self.device)
-        self.parallel = DistributedDataParallel(self.model) if team.size > 1 else self.model
         self.loss = DetectionLoss(model.config.num_classes)
         self.optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
         self.average = None
         if config.ema_decay is not None:
             self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+        self.parallel = DistributedDataParallel(self.model) if team.size > 1 else self.model
         self.train_set, self.loader = train_set, _train_loader(train_set, config, team)
         self.epoch, self.best_ap = 0, -math.inf  # epochs done; highest AP so far
 
@@ -50,7 +50,8 @@ class Trainer:
     def train_epoch(self, bar: tqdm) -> dict[str, float]:
         """One pass over the training set. Returns the mean over its steps of every loss term and the gradient norm."""
         torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.team.rank))  # dropout, the loader's workers
-        self.loader.sampler.set_epoch(self.epoch)
+        self.loader.sampler.set_epoch(self.epoch)  # the order
+        _set_epoch(self.train_set, self.epoch)  # augmentation
         self.model.train()
         sums: dict[str, float] = {}
         for position, (images, mask, targets) in enumerate(self.loader):
@@ -70,7 +71,6 @@ class Trainer:
             group["lr"] = group["full_lr"] * factor
         targets = [_to_device(target, self.device) for target in targets]
         outputs = self.parallel(images.to(self.device), mask.to(self.device))
-        self.require_finite(step, {name: outputs[name] for name in ("pred_logits", "pred_boxes")})
         terms = self.loss(outputs, targets)
         self.require_finite(step, terms)
         self.optimizer.zero_grad()
@@ -100,11 +100,8 @@ class Trainer:
         mine = Subset(val_set, range(self.team.rank, len(val_set), self.team.size))
         batch_size = max(1, self.config.batch_size // self.team.size)
         workers = self.config.num_workers
-        results = detections(
-            self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False
-        )
-        results = self.team.joined(results)
-        return coco_figures(val_set.coco, results, val_set.image_ids)
+        found = detections(self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False)
+        return coco_figures(val_set.coco, self.team.joined(found), val_set.image_ids)
 
     def save(self, notes: dict[str, Any], ap: float) -> None:
         """Write last.pt, and best.pt if `ap` is the highest so far. A NaN is never the highest."""
@@ -163,3 +160,11 @@ def mixed_seed(*numbers: int) -> int:
 def _to_device(target: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """The same target with its tensors on `device`."""
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in target.items()}
+
+
+def _set_epoch(dataset: Dataset, epoch: int) -> None:
+    """Tell the data set, or the one inside a Subset, which epoch's random numbers to draw."""
+    while not hasattr(dataset, "set_epoch") and hasattr(dataset, "dataset"):
+        dataset = dataset.dataset
+    if hasattr(dataset, "set_epoch"):
+        dataset.set_epoch(epoch)

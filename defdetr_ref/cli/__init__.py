@@ -1,0 +1,59 @@
+"""The command line: `defdetr draw · train · eval · detect · demo`.
+
+What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
+where it came from.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from defdetr_ref.cli import demo, detect, draw, evaluate, train
+
+COMMANDS = {"draw": draw, "train": train, "eval": evaluate, "detect": detect, "demo": demo}
+
+USER_ERROR = 2  # also argparse's own
+INTERRUPTED = 130  # the shells' code for Ctrl-C
+
+
+class UsageError(ValueError):
+    """The command line itself is wrong."""
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but its complaints are one line like all the others, without the usage in front."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError instead of leaving the program."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """One subparser for each command; each command's module adds its own options."""
+    parser = OneLineParser(prog="defdetr", description="Deformable DETR: draw data, train, evaluate, detect.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, module in COMMANDS.items():
+        summary = module.__doc__.splitlines()[0]
+        command = commands.add_parser(name, help=summary, description=summary)
+        module.add_options(command)
+        command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args = build_parser().parse_args(argv)
+        args.run(args)
+    except KeyboardInterrupt:
+        print("defdetr: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except (ValueError, OSError, ImportError, ArithmeticError) as error:
+        if "--debug" in argv:
+            raise
+        print("defdetr:", " ".join(str(error).split()), file=sys.stderr)
+        return USER_ERROR
+    return 0

@@ -1,0 +1,85 @@
+"""Options that several commands share, and what they mean."""
+
+import argparse
+import os
+from pathlib import Path
+
+import torch
+
+from defdetr_ref.data.coco import CocoDetection, check_content
+from defdetr_ref.data.transforms import EvalTransform, PaperTrainTransform, PlainTransform
+from defdetr_ref.data.writing import set_paths
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """--device"""
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called `name`; under torchrun, this process's GPU. Raises ValueError if there is no GPU."""
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise ValueError("--device cuda: PyTorch finds no CUDA GPU on this machine; use --device cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Where images and annotations are: a drawn set, or COCO's layout."""
+    parser.add_argument("--data", metavar="FOLDER", help="a drawn set: train.json, train/, val.json, val/")
+    parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
+    parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
+    parser.add_argument("--skip-bad-images", action="store_true", help="leave damaged images out instead of stopping")
+    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that load images")
+
+
+def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:
+    """(folder of images, annotations) of a split. Raises ValueError unless the options name exactly one place."""
+    if args.data and (args.images or args.annotations):
+        raise ValueError("give either --data or --images and --annotations, not both")
+    if args.data:
+        if not Path(args.data).is_dir():
+            raise FileNotFoundError(f"--data {args.data} is not a folder; draw one with: defdetr draw shapes --out {args.data}")
+        paths = set_paths(args.data)
+        return paths[f"{split}_images"], paths[f"{split}_annotations"]
+    if not (args.images and args.annotations):
+        raise ValueError("say where the data are: --data FOLDER, or --images DIR and --annotations FILE")
+    return Path(args.images), Path(args.annotations)
+
+
+def open_set(files: tuple[Path, Path], args: argparse.Namespace, seed: int = 0) -> CocoDetection:
+    """The data set in `files` = (folder of images, annotations), without a transform as yet."""
+    images, annotations = files
+    dataset = CocoDetection(images, annotations, skip_bad_images=args.skip_bad_images, seed=seed)
+    for name, why in dataset.skipped:
+        print(f"left out {name}: {why}")
+    if not dataset.categories:
+        raise ValueError(f"{annotations} lists no categories, so there is nothing to detect")
+    return dataset
+
+
+def require_classes(dataset: CocoDetection, files: tuple[Path, Path], num_classes: int) -> None:
+    """Raises ValueError if the data have a category that a model with `num_classes` cannot say."""
+    check_content(dataset.coco.dataset, files[1], num_classes)
+
+
+def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransform | PaperTrainTransform:
+    """What --augment means. By default the paper's, but for a set drawn by `defdetr draw`, whose images are small,
+    flips only; and not even those if its info says "flip": false, because its objects would be wrong when mirrored.
+    """
+    drawn = dataset.size_classes is not None
+    if augment == "paper" or (augment is None and not drawn):
+        return PaperTrainTransform()
+    may_flip = drawn and dataset.coco.dataset["info"].get("flip", True)
+    return PlainTransform(flip=augment == "flip" or (augment is None and may_flip))
+
+
+def resize_of(transform: PlainTransform | PaperTrainTransform) -> str:
+    """How images must be resized for a model trained with `transform`; kept in its checkpoints."""
+    return "none" if isinstance(transform, PlainTransform) else "paper"
+
+
+def eval_transform(resize: str) -> PlainTransform | EvalTransform:
+    """resize: "none", or "paper" for a short side of 800 px."""
+    return PlainTransform() if resize == "none" else EvalTransform()

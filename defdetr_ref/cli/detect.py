@@ -1,0 +1,118 @@
+"""Find objects in pictures: draws the boxes and lists them."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from torch import nn
+
+from defdetr_ref import checkpoints
+from defdetr_ref.cli import common
+from defdetr_ref.evaluation import evaluation_mode
+from defdetr_ref.postprocess import postprocess
+
+COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `defdetr detect`."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE")
+    parser.add_argument("--checkpoint", default="runs/demo/last.pt", metavar="FILE", help="(default %(default)s)")
+    parser.add_argument("--threshold", type=float, default=0.3, help="lowest score to show (default %(default)s)")
+    parser.add_argument("--out", default="detections", metavar="FOLDER", help="for the pictures (default %(default)s)")
+    common.add_device_option(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """For each picture print its boxes; write NAME.boxes.png for each and detections.json for all of them."""
+    if not 0 <= args.threshold <= 1:
+        raise ValueError(f"--threshold {args.threshold}: scores lie between 0 and 1")
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(
+            f"there is no checkpoint {args.checkpoint}; train one with `defdetr demo`, or name one with --checkpoint"
+        )
+    notes = checkpoints.read(args.checkpoint)
+    names, transform = notes.get("categories", {}), common.eval_transform(notes.get("resize", "paper"))
+    model = checkpoints.build_model(args.checkpoint).to(common.pick_device(args.device))
+    paths = [Path(image) for image in args.images]
+    pictures = [open_picture(path) for path in paths]
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    for path, picture, name in zip(paths, pictures, output_names(paths), strict=True):
+        found = [{"image": str(path), **one} for one in find(model, picture, transform, names, args.threshold)]
+        draw(picture, found).save(out / name)
+        print("\n".join(f"{path}: {in_words(one)}" for one in found) or f"{path}: nothing above {args.threshold}")
+        rows += found
+    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+
+
+def open_picture(path: Path) -> Image.Image:
+    """A picture as RGB, upright. Raises FileNotFoundError, or ValueError if it is no picture."""
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no picture {path}")
+    try:
+        with Image.open(path) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # SyntaxError: Pillow's word for a broken PNG
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from None
+
+
+def find(
+    model: nn.Module, picture: Image.Image, transform: Callable, names: dict[int, str], threshold: float
+) -> list[dict[str, Any]]:
+    """The boxes with a score of at least `threshold`, best first: score, label, category's name, box xyxy in pixels."""
+    size = (picture.height, picture.width)
+    target = {
+        "boxes": torch.zeros(0, 4),
+        "labels": torch.zeros(0, dtype=torch.long),
+        "image_id": 0,
+        "size": size,
+    }
+    image, _ = transform(picture, target, np.random.default_rng(0))
+    with evaluation_mode(model):
+        outputs = model(image[None].to(next(model.parameters()).device))
+    found = postprocess(outputs, [size])[0]
+    return [
+        {"score": score, "label": label, "category": names.get(label, str(label)), "box": box}
+        for score, label, box in zip(found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist())
+        if score >= threshold
+    ]
+
+
+def in_words(one: dict[str, Any]) -> str:
+    """One detection as text: name, score, corners in pixels."""
+    left, top, right, bottom = (round(edge) for edge in one["box"])
+    return f"{one['category']} {one['score']:.2f} at ({left}, {top})–({right}, {bottom})"
+
+
+def draw(picture: Image.Image, found: list[dict[str, Any]]) -> Image.Image:
+    """A copy of the picture with the boxes, the best on top, each category in its colour."""
+    copy = picture.copy()
+    pencil = ImageDraw.Draw(copy)
+    for one in reversed(found):
+        left, top, right, bottom = one["box"]
+        colour = COLOURS[one["label"] % len(COLOURS)]
+        pencil.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
+        text = f"{one['category']} {one['score']:.2f}"
+        place = pencil.textbbox((max(left, 0), max(top, 0)), text)
+        pencil.rectangle(place, fill=colour)
+        pencil.text(place[:2], text, fill="white")
+    return copy
+
+
+def output_names(paths: list[Path]) -> list[str]:
+    """NAME.boxes.png for each picture, which is never a picture's own name; NAME.2.boxes.png for a second NAME."""
+    names: list[str] = []
+    for path in paths:
+        name, number = f"{path.stem}.boxes.png", 1
+        while name in names:
+            number += 1
+            name = f"{path.stem}.{number}.boxes.png"
+        names.append(name)
+    return names

@@ -1,0 +1,37 @@
+"""Print COCO's twelve figures of a checkpoint."""
+
+import argparse
+import json
+from pathlib import Path
+
+from defdetr_ref import checkpoints
+from defdetr_ref.cli import common
+from defdetr_ref.evaluation import evaluate, jsonable, table
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `defdetr eval`."""
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="such as runs/first/best.pt")
+    common.add_data_options(parser)
+    parser.add_argument("--split", choices=("train", "val"), default="val", help="of --data (default %(default)s)")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="(default %(default)s)")
+    parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
+    common.add_device_option(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluate, print the table, write the file."""
+    if args.batch_size < 1:
+        raise ValueError(f"--batch-size {args.batch_size}: it must be at least 1")
+    device = common.pick_device(args.device)
+    files = common.split_files(args, args.split)
+    notes = checkpoints.read(args.checkpoint)
+    model = checkpoints.build_model(args.checkpoint).to(device)
+    dataset = common.open_set(files, args)
+    common.require_classes(dataset, files, model.config.num_classes)
+    dataset.transform = common.eval_transform(notes.get("resize", "paper" if dataset.size_classes is None else "none"))
+    figures = evaluate(model, dataset, batch_size=args.batch_size, num_workers=args.num_workers)
+    print(table(figures))
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps(jsonable(figures), indent=2) + "\n", encoding="utf-8")
