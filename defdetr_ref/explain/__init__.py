@@ -6,6 +6,7 @@
 """
 
 from defdetr_ref.explain.figures import figure_facts, plot_curves, plot_predictions, plot_refinement
+from defdetr_ref.explain.objects import explain_objects
 from defdetr_ref.explain.recording import (
     OPERATORS,
     AttentionRecord,
@@ -22,6 +23,7 @@ __all__ = [
     "AttentionRecord",
     "ForwardPass",
     "Recording",
+    "explain_objects",
     "figure_facts",
     "plot_attention_pair",
     "plot_curves",

@@ -18,7 +18,7 @@ from matplotlib.patheffects import withStroke
 from PIL import Image
 from torch import Tensor
 
-from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from defdetr_ref.data.transforms import denormalize
 
 # Okabe and Ito (2008): eight colours that remain apart for colour-blind eyes. Black is kept for text.
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
@@ -51,8 +51,7 @@ def displayable(image: Tensor | np.ndarray | Image.Image) -> np.ndarray:
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3:
             raise ValueError(f"image: a tensor must be (3, height, width), got {tuple(image.shape)}; pick one of the batch")
-        pixels = image.detach().cpu().double().numpy().transpose(1, 2, 0)
-        return np.clip(pixels * np.array(IMAGENET_STD) + np.array(IMAGENET_MEAN), 0, 1)
+        return denormalize(image.detach().cpu()).permute(1, 2, 0).numpy()
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
         raise ValueError(f"image: an array must be (height, width, 3), got {pixels.shape}")

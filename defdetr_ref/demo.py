@@ -1,0 +1,308 @@
+"""The whole story in one command: draw a data set, train a small detector, judge it, and show what it does.
+
+    run("runs/demo")        then open runs/demo/index.html
+
+| file                                  | holds                                                          |
+|---------------------------------------|----------------------------------------------------------------|
+| index.html                            | the report, opens from disk                                    |
+| predictions.png, attention.png,       | its pictures                                                   |
+| refinement.png, curves.png            |                                                                |
+| metrics.json                          | the twelve figures, settings, versions, seconds of every part  |
+| config.json, metrics.jsonl, last.pt … | the training run, see `defdetr_ref.training`                   |
+
+Called again on the same folder, it goes on where it stopped.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.data.coco import CocoDetection
+from defdetr_ref.data.digits import write_digits
+from defdetr_ref.data.shapes import write_shapes
+from defdetr_ref.data.transforms import PlainTransform
+from defdetr_ref.detector import DeformableDETR
+from defdetr_ref.evaluation import FIGURES, evaluate, evaluation_mode, jsonable
+from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions
+from defdetr_ref.explain.page import PictureSection, write_page
+from defdetr_ref.postprocess import postprocess
+from defdetr_ref.training import TrainConfig, train
+
+DATA_SETS: dict[str, Callable[..., dict[str, Path]]] = {"shapes": write_shapes, "digits": write_digits}
+TRAIN_TRANSFORMS = {  # a mirrored shape is a shape, a mirrored digit is none
+    "shapes": PlainTransform(flip=True, flip_vertical=True),
+    "digits": PlainTransform(),
+}
+DATA_SEED = 0  # everyone judges on the same images, whatever the seed of the training
+PACKAGES = ("defdetr-ref", "torch", "numpy", "scipy", "pycocotools", "matplotlib", "pillow")
+
+PICTURED_IMAGES = 6
+EXPLAINED_OBJECTS = 3
+SCORE_THRESHOLD = 0.5
+DOTS_PER_INCH = 150
+
+
+def demo_train_config(data: str = "shapes", seed: int = 0, quick: bool = False) -> TrainConfig:
+    """How the demo trains. The backbone starts from random weights, so it learns at the full rate."""
+    if quick:
+        return TrainConfig(epochs=1, batch_size=4, backbone_lr_factor=1.0, seed=seed)
+    return TrainConfig(
+        epochs=24,
+        batch_size=16,
+        lr=4e-4,
+        backbone_lr_factor=1.0,
+        lr_slow_factor=1.0,
+        schedule="cosine",
+        warmup_steps=100,
+        eval_every=4,
+        seed=seed,
+    )
+
+
+def demo_model_config(num_classes: int, quick: bool = False) -> DeformableDETRConfig:
+    """The `tiny` preset; with `quick`, as little of it as still has every part."""
+    smallest = {"d_model": 32, "d_ffn": 64, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 10}
+    return DeformableDETRConfig.preset("tiny", num_classes=num_classes, **(smallest if quick else {}))
+
+
+def demo_image_counts(quick: bool = False) -> dict[str, int]:
+    """How many images are drawn for each split."""
+    return {"train": 8, "val": 6} if quick else {"train": 2000, "val": 500}
+
+
+def run(
+    out: str | Path = "runs/demo",
+    data: str = "shapes",
+    seed: int = 0,
+    quick: bool = False,
+    data_folder: str | Path | None = None,
+) -> Path:
+    """Draw, train, evaluate and explain; returns the path of the report, `out`/index.html.
+
+    data: "shapes" or "digits". data_folder: where the images are drawn to, or lie already; data/<name> by default.
+    seed: of the training. quick: a few images and one epoch, to see that everything works; the detector is useless.
+
+    Raises ValueError for an unknown `data`, and if `out` holds a run that was started with other settings.
+    """
+    if data not in DATA_SETS:
+        raise ValueError(f"demo: data is {data!r}; choose {' or '.join(DATA_SETS)}")
+    out = Path(out)
+    folder = Path(data_folder or Path("data") / (f"{data}-quick" if quick else data))
+    seconds: dict[str, float] = {}
+
+    with _step(1, f"draw {data} into {folder}", seconds, "draw"):
+        paths = DATA_SETS[data](folder, **demo_image_counts(quick), seed=DATA_SEED, progress=not quick)
+        train_set, val_set = _open(paths, TRAIN_TRANSFORMS[data])
+    torch.manual_seed(seed)
+    model = DeformableDETR(demo_model_config(max(train_set.categories) + 1, quick)).to(_device())
+    config = demo_train_config(data, seed, quick)
+
+    resume = (out / "config.json").exists()
+    story = f"train {_parameter_count(model) / 1e6:.1f} million parameters on {len(train_set)} images, {config.epochs} epochs"
+    with _step(2, story + (f"; going on with the run in {out}" if resume else ""), seconds, "train"):
+        rows = train(model, train_set, out, config, val_set=val_set, resume=resume, progress=not quick)["metrics"]
+    seconds["train"] = sum(row["seconds"] for row in rows)  # of all calls, where the run was interrupted
+
+    with _step(3, f"evaluate on {len(val_set)} images it has not seen", seconds, "evaluate"):
+        figures = jsonable(evaluate(model, val_set, batch_size=config.batch_size, progress=not quick))
+    with _step(4, "draw the pictures", seconds, "pictures"):
+        pictures = draw_pictures(model, val_set, rows, out)
+
+    settings = {"data": data, "seed": seed, "quick": quick, "images": demo_image_counts(quick)}
+    report = _report(figures, settings, model, config, seconds)
+    (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+    page = _write_report(out, report, pictures)
+    print(f"AP {_percent(figures['AP'])}, AP50 {_percent(figures['AP50'])}. Open {page} in a browser.")
+    return page
+
+
+def _report(
+    figures: dict[str, float | None],
+    settings: dict[str, Any],
+    model: DeformableDETR,
+    config: TrainConfig,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """What metrics.json holds: the figures, and everything that somebody needs who gets other ones."""
+    return {
+        **figures,
+        "settings": {**settings, "model": dataclasses.asdict(model.config), "train": dataclasses.asdict(config)},
+        "parameters": _parameter_count(model),
+        "seconds": {part: round(value, 2) for part, value in seconds.items()},
+        "machine": {
+            "cpu_count": os.cpu_count(),
+            "torch_threads": torch.get_num_threads(),
+            "device": _device(),
+            "platform": platform.platform(),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+@contextmanager
+def _step(number: int, what: str, seconds: dict[str, float], part: str) -> Iterator[None]:
+    """Say what happens, and how long it took."""
+    print(f"[{number}/4] {what} …", flush=True)
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start
+    print(f"      {_duration(seconds[part])}", flush=True)
+
+
+def _open(paths: dict[str, Path], transform: PlainTransform) -> tuple[CocoDetection, CocoDetection]:
+    """Training and validation set; decoded images stay in memory, they are few and small."""
+    train_set = CocoDetection(paths["train_images"], paths["train_annotations"], transform, cache=True)
+    return train_set, CocoDetection(paths["val_images"], paths["val_annotations"], cache=True)
+
+
+def draw_pictures(
+    model: DeformableDETR, val_set: CocoDetection, rows: list[dict[str, Any]], out: Path
+) -> list[PictureSection]:
+    """Write the four pictures into `out`; returns their sections of the report."""
+    with evaluation_mode(model):
+        figures = {
+            "predictions": _predictions(model, val_set),
+            **_explained(model, val_set),
+            "curves": plot_curves(rows),
+        }
+    for name, figure in figures.items():
+        figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
+    return [PictureSection(title, text, f"{name}.png") for name, (title, text) in PICTURE_TEXTS.items()]
+
+
+def _predictions(model: DeformableDETR, val_set: CocoDetection) -> Figure:
+    """Truth beside predictions for the first images that hold an object."""
+    samples = _first_samples(val_set, PICTURED_IMAGES, least_objects=1)
+    images, targets = [image for image, _ in samples], [target for _, target in samples]
+    detections = []
+    for image, target in samples:
+        detections += postprocess(model(image[None].to(_device())), [target["size"]])
+    return plot_predictions(images, targets, detections, val_set.categories, score_threshold=SCORE_THRESHOLD)
+
+
+def _explained(model: DeformableDETR, val_set: CocoDetection) -> dict[str, Figure]:
+    """Attention and refinement in one image. It is not picked by hand: it is the first one with enough objects."""
+    ((image, target),) = _first_samples(val_set, 1, least_objects=EXPLAINED_OBJECTS)
+    return explain_objects(model, image, target, val_set.categories, count=EXPLAINED_OBJECTS)
+
+
+def _first_samples(dataset: CocoDetection, count: int, least_objects: int) -> list:
+    """The first `count` samples with that many objects; where there are too few, those with the most objects."""
+    samples = []
+    for index in range(len(dataset)):
+        if len(dataset[index][1]["labels"]) >= least_objects:
+            samples.append(dataset[index])
+        if len(samples) == count:
+            return samples
+    return sorted((dataset[index] for index in range(len(dataset))), key=lambda sample: -len(sample[1]["labels"]))[:count]
+
+
+PICTURE_TEXTS = {
+    "predictions": (
+        "What it finds",
+        "Pairs of pictures: on the left what is really there, on the right every box that the detector gives a score of "
+        f"at least {SCORE_THRESHOLD:g}. They are the first validation images, not the best ones. Nothing was "
+        "suppressed or merged: the detector is trained to answer once for each object.",
+    ),
+    "attention": (
+        "Where it looks",
+        "One row for an object: a small one, a medium one and a large one. Every circle is a point that was read from "
+        "the feature maps, of all heads and levels; the lighter it is, the more it counts. Left: one pixel (green cross) "
+        "in the last layer of the encoder. Right: the object query that answers for the object, in the last layer of "
+        "the decoder, with its box. A good detector spreads the points over the object and to its edges.",
+    ),
+    "refinement": (
+        "How a box is corrected",
+        "The same three objects. At the start each query has the box that the encoder proposed; every decoder layer "
+        "moves and resizes the box of the layer before. Dashed: the true box. The number is the overlap with it, "
+        "intersection over union: 1 is perfect.",
+    ),
+    "curves": (
+        "How it learned",
+        "Left: the training loss by epoch, on a logarithmic axis. The total adds the terms of all decoder layers and "
+        "of the proposals, weighted as in the paper; the others are those of the last layer. Right: average precision "
+        "on the validation images, for all objects and by their size.",
+    ),
+}
+
+
+def _write_report(out: Path, report: dict[str, Any], pictures: list[PictureSection]) -> Path:
+    settings, seconds, machine = report["settings"], report["seconds"], report["machine"]
+    images = settings["images"]
+    tables = {
+        "Quality, %": {FIGURE_NAMES.get(name, name): _percent(report[name]) for name in FIGURES},
+        "Effort": {
+            "parameters": f"{report['parameters']:,}",
+            "training images": f"{images['train']:,}",
+            "epochs": str(settings["train"]["epochs"]),
+            "batch size": str(settings["train"]["batch_size"]),
+            "seed": str(settings["seed"]),
+            "drawing the data": _duration(seconds["draw"]),
+            "training": _duration(seconds["train"]),
+            "evaluation": _duration(seconds["evaluate"]),
+            "pictures": _duration(seconds["pictures"]),
+            "CPU cores": str(machine["cpu_count"]),
+            "device": machine["device"],
+        },
+    }
+    lead = (
+        f"A small Deformable DETR, trained from random weights on {images['train']:,} drawn images of {settings['data']} "
+        f"and judged on {images['val']:,} others."
+    )
+    tables_text = (
+        "The twelve figures of the COCO benchmark. AP, average precision, is the area under the curve of precision over "
+        "recall, the mean over ten strictnesses of overlap; AR is the share of objects found. Higher is better, 100 is "
+        "perfect. – stands for what these images do not define."
+    )
+    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    page = out / "index.html"
+    write_page(page, "Deformable DETR: the demo", lead, tables_text, tables, pictures, f"Made with {versions}.")
+    return page
+
+
+FIGURE_NAMES = {
+    "AP": "AP, overlap 0.50 to 0.95",
+    "AP50": "AP at overlap 0.50",
+    "AP75": "AP at overlap 0.75",
+    "AP_small": "AP, small objects",
+    "AP_medium": "AP, medium objects",
+    "AP_large": "AP, large objects",
+    "AR1": "AR with 1 box an image",
+    "AR10": "AR with 10 boxes",
+    "AR100": "AR with 100 boxes",
+    "AR_small": "AR, small objects",
+    "AR_medium": "AR, medium objects",
+    "AR_large": "AR, large objects",
+}
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    """ "38.2 s", "12 min 5 s"."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _parameter_count(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
