@@ -104,19 +104,21 @@ def _coco_results(image_id: int, found: dict[str, torch.Tensor]) -> Iterator[dic
         }
 
 
-def coco_figures(coco: COCO, results: list[dict[str, Any]], image_ids: Iterable[int]) -> dict[str, float]:
+def coco_figures(
+    annotations: dict[str, Any], results: list[dict[str, Any]], image_ids: Iterable[int]
+) -> dict[str, float]:
     """The twelve figures of `results` against the annotations of the images `image_ids`.
 
-    coco: pycocotools' index of a COCO json. The json's info may hold "size_classes", {"small": [low, high], …} in px²,
-    for images on which COCO's own limits (32² and 96²) would put every object into one class. Missing "iscrowd" means
-    0, missing "area" the area of the box.
+    annotations: a parsed COCO json. Its info may hold "size_classes", {"small": [low, high], …} in px², for images on
+    which COCO's own limits (32² and 96²) would put every object into one class. Missing "iscrowd" means 0, missing
+    "area" the area of the box.
     """
-    info = coco.dataset.get("info")
+    info = annotations.get("info")
     size_classes = (info.get("size_classes") if isinstance(info, dict) else None) or COCO_SIZE_CLASSES
-    rows = [_completed(row, number) for number, row in enumerate(coco.dataset["annotations"], start=1)]
+    rows = [_completed(row, number) for number, row in enumerate(annotations["annotations"], start=1)]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
-        truth = _with_annotations(coco, rows)
-        found = truth.loadRes([dict(row) for row in results]) if results else _with_annotations(coco, [])
+        truth = _index(annotations, rows)
+        found = truth.loadRes([dict(row) for row in results]) if results else _index(annotations, [])
         judge = COCOeval(truth, found, iouType="bbox")
         judge.params.imgIds = sorted(image_ids)
         judge.params.areaRngLbl = ["all", "small", "medium", "large"]
@@ -130,12 +132,12 @@ def coco_figures(coco: COCO, results: list[dict[str, Any]], image_ids: Iterable[
     }
 
 
-def _with_annotations(coco: COCO, rows: list[dict[str, Any]]) -> COCO:
-    """The images and categories of `coco` with other annotations."""
-    other = COCO()
-    other.dataset = {"info": {}, **coco.dataset, "annotations": rows}
-    other.createIndex()
-    return other
+def _index(annotations: dict[str, Any], rows: list[dict[str, Any]]) -> COCO:
+    """pycocotools' index over `rows`, with the images and categories of `annotations`."""
+    coco = COCO()
+    coco.dataset = {"info": {}, **annotations, "annotations": rows}
+    coco.createIndex()
+    return coco
 
 
 def _completed(row: dict[str, Any], number: int) -> dict[str, Any]:

@@ -4,19 +4,10 @@ import math
 
 import pytest
 import torch
-from pycocotools.coco import COCO
 from torch import nn
 from torch.utils.data import Dataset
 
 from defdetr_ref.evaluation import FIGURES, coco_figures, detections, evaluate, evaluation_mode, jsonable, table
-
-
-def coco_of(content):
-    """pycocotools' index of a COCO json."""
-    coco = COCO()
-    coco.dataset = content
-    coco.createIndex()
-    return coco
 
 
 def annotations(rows, images=(1, 2), categories=(3, 7), **info):
@@ -32,10 +23,6 @@ def annotations(rows, images=(1, 2), categories=(3, 7), **info):
     }
 
 
-def index(*args, **kwargs):
-    return coco_of(annotations(*args, **kwargs))
-
-
 def results(rows, score=0.9):
     return [{"image_id": row[0], "category_id": row[1], "bbox": list(row[2:]), "score": score} for row in rows]
 
@@ -44,7 +31,7 @@ OBJECTS = [(1, 3, 5, 5, 20, 10), (1, 7, 40, 10, 40, 40), (2, 3, 10, 20, 12, 30),
 
 
 def test_the_truth_itself_scores_one():
-    figures = coco_figures(index(OBJECTS), results(OBJECTS), [1, 2])
+    figures = coco_figures(annotations(OBJECTS), results(OBJECTS), [1, 2])
     assert tuple(figures) == FIGURES
     assert figures["AP"] == figures["AP75"] == figures["AP_small"] == figures["AR100"] == pytest.approx(1.0)
     assert figures["AR1"] == pytest.approx((2 / 3 + 1) / 2)  # category 3 has two of its three objects in one image
@@ -54,30 +41,30 @@ def test_the_truth_itself_scores_one():
 def test_a_shifted_box_fails_only_the_strict_overlaps():
     truth = [(1, 3, 10, 10, 20, 20)]
     shifted = [(1, 3, 14, 10, 20, 20)]  # IoU 16 · 20 / (2 · 400 − 320) = 2/3: passes 0.50, 0.55, 0.60, 0.65
-    figures = coco_figures(index(truth), results(shifted), [1, 2])
+    figures = coco_figures(annotations(truth), results(shifted), [1, 2])
     assert figures["AP50"] == pytest.approx(1.0)
     assert figures["AP75"] == pytest.approx(0.0)
     assert figures["AP"] == pytest.approx(0.4)
 
 
 def test_no_results_at_all():
-    figures = coco_figures(index(OBJECTS), [], [1, 2])
+    figures = coco_figures(annotations(OBJECTS), [], [1, 2])
     assert figures["AP"] == figures["AR100"] == 0.0
     assert math.isnan(figures["AP_large"])
 
 
 def test_no_objects_at_all():
-    assert all(math.isnan(value) for value in coco_figures(index([]), results(OBJECTS), [1, 2]).values())
+    assert all(math.isnan(value) for value in coco_figures(annotations([]), results(OBJECTS), [1, 2]).values())
 
 
 def test_only_the_given_images_count():
-    assert coco_figures(index(OBJECTS), results(OBJECTS[:2]), [1])["AP"] == pytest.approx(1.0)
-    assert coco_figures(index(OBJECTS), results(OBJECTS[:2]), [1, 2])["AP"] < 0.9
+    assert coco_figures(annotations(OBJECTS), results(OBJECTS[:2]), [1])["AP"] == pytest.approx(1.0)
+    assert coco_figures(annotations(OBJECTS), results(OBJECTS[:2]), [1, 2])["AP"] < 0.9
 
 
 def test_labels_that_are_no_category_are_ignored():
     stray = [(1, 5, 5, 5, 20, 10), (2, 0, 1, 1, 9, 9)]
-    figures = coco_figures(index(OBJECTS), results(stray, score=0.99) + results(OBJECTS), [1, 2])
+    figures = coco_figures(annotations(OBJECTS), results(stray, score=0.99) + results(OBJECTS), [1, 2])
     assert figures["AP"] == pytest.approx(1.0)
 
 
@@ -85,29 +72,28 @@ def test_crowds_neither_help_nor_hurt():
     truth = annotations(OBJECTS[:1] + [(1, 3, 30, 20, 50, 30)])
     truth["annotations"][1]["iscrowd"] = 1
     inside_the_crowd = [(1, 3, 40, 30, 10, 10)]
-    figures = coco_figures(coco_of(truth), results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])
+    figures = coco_figures(truth, results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])
     assert figures["AP"] == pytest.approx(1.0)
     truth["annotations"][1]["iscrowd"] = 0
-    assert coco_figures(coco_of(truth), results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])["AP"] < 0.6
+    assert coco_figures(truth, results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])["AP"] < 0.6
 
 
 def test_size_classes_of_the_annotations_are_used():
     # Found: the 12 x 12 object. Missed: the 24 x 24 one. By COCO's limits both are small, by these only the first is.
     found, missed = (1, 3, 5, 5, 12, 12), (1, 3, 40, 10, 24, 24)
     own = {"size_classes": {"small": [0, 400], "medium": [400, 900], "large": [900, 1e10]}}
-    by_coco = coco_figures(index([found, missed]), results([found]), [1])
-    by_file = coco_figures(index([found, missed], **own), results([found]), [1])
+    by_coco = coco_figures(annotations([found, missed]), results([found]), [1])
+    by_file = coco_figures(annotations([found, missed], **own), results([found]), [1])
     assert by_coco["AR_small"] == pytest.approx(0.5) and math.isnan(by_coco["AR_medium"])
     assert by_file["AR_small"] == pytest.approx(1.0) and by_file["AR_medium"] == 0.0
     assert by_coco["AP"] == by_file["AP"]
 
 
 def test_nothing_is_printed_and_nothing_is_changed(capsys):
-    truth, found = index(OBJECTS), results(OBJECTS)
-    capsys.readouterr()
+    truth, found = annotations(OBJECTS), results(OBJECTS)
     coco_figures(truth, found, [1, 2])
     assert capsys.readouterr().out == ""
-    assert truth.dataset == annotations(OBJECTS) and found == results(OBJECTS)
+    assert truth == annotations(OBJECTS) and found == results(OBJECTS)
 
 
 class Memory(nn.Module):
@@ -162,7 +148,7 @@ def remembered(rows):
 
 def test_from_model_to_figures():
     rows = [*OBJECTS, (4, 7, 3, 4, 50, 20)]
-    truth = index(rows, images=(1, 2, 4))
+    truth = annotations(rows, images=(1, 2, 4))
     model = Memory(remembered(rows), num_classes=8).train()
     model.scale.requires_grad_()
     figures = evaluate(model, Pictures(truth, [4, 1]), batch_size=2, progress=False)

@@ -5,6 +5,7 @@ where it came from.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("defdetr: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on leaving
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
         if "--debug" in argv:
             raise

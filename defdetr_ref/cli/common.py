@@ -61,7 +61,7 @@ def open_set(files: tuple[Path, Path], args: argparse.Namespace, seed: int = 0) 
 
 def require_classes(dataset: CocoDetection, files: tuple[Path, Path], num_classes: int) -> None:
     """Raises ValueError if the data have a category that a model with `num_classes` cannot say."""
-    check_content(dataset.coco.dataset, files[1], num_classes)
+    check_content(dataset.coco, files[1], num_classes)
 
 
 def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransform | PaperTrainTransform:
@@ -71,7 +71,7 @@ def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransfo
     drawn = dataset.size_classes is not None
     if augment == "paper" or (augment is None and not drawn):
         return PaperTrainTransform()
-    may_flip = drawn and dataset.coco.dataset["info"].get("flip", True)
+    may_flip = drawn and dataset.coco["info"].get("flip", True)
     return PlainTransform(flip=augment == "flip" or (augment is None and may_flip))
 
 

@@ -53,8 +53,11 @@ def train(
             while trainer.epoch < config.epochs:
                 record = _one_epoch(trainer, val_set, bar)
                 if team.leads:
+                    ap = math.nan if record.get("AP") is None else record["AP"]
                     run.add_metrics(record)
-                    trainer.save(notes or {}, math.nan if record.get("AP") is None else record["AP"])
+                    trainer.save(notes or {}, ap)
+                    if progress:
+                        bar.write(f"epoch {trainer.epoch}: loss {record['total']:.3f}" + (f", AP {ap:.3f}" if ap >= 0 else ""))
                 team.barrier()
         if trainer.average is not None:
             model.load_state_dict(trainer.average.module.state_dict())
