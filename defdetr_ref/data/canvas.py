@@ -5,8 +5,9 @@ Coordinates are COCO's: x to the right, y down, in pixels, pixel i covers [i, i 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -107,17 +108,47 @@ def draw_sides(config: CanvasConfig, rng: np.random.Generator) -> Float[np.ndarr
     return np.exp(rng.uniform(math.log(config.min_side), math.log(config.max_side), size=count))
 
 
+class Sprite(Protocol):
+    """An object before it has a place."""
+
+    @property
+    def size(self) -> Float[np.ndarray, "2"]:
+        """(width, height) of its box."""
+
+
+AnySprite = TypeVar("AnySprite", bound=Sprite)
+
+
+def lay_out(
+    config: CanvasConfig, draw_sprites: Callable[[], list[AnySprite]], rng: np.random.Generator
+) -> tuple[list[AnySprite], Float[np.ndarray, "objects 4"]]:
+    """Objects, largest first, and their boxes xyxy. Raises ValueError if no drawn set of them fits into the image."""
+    for _ in range(LAYOUTS_TRIED):
+        sprites = sorted(draw_sprites(), key=lambda sprite: -float(sprite.size.prod()))
+        sizes = np.array([sprite.size for sprite in sprites], dtype=np.float64).reshape(-1, 2)
+        boxes = place_boxes(sizes, config.size, config.max_overlap, rng)
+        if boxes is not None:
+            return sprites, boxes
+    raise ValueError(
+        f"{type(config).__name__}: found no room for {config.min_objects} to {config.max_objects} objects of "
+        f"{config.min_side} to {config.max_side} px with max_overlap {config.max_overlap} in images of {config.size}; "
+        "ask for fewer or smaller ones"
+    )
+
+
 def place_boxes(
     sizes: Float[np.ndarray, "objects 2"], size: tuple[int, int], max_overlap: Number, rng: np.random.Generator
 ) -> Float[np.ndarray, "objects 4"] | None:
     """Boxes xyxy of the given (width, height), inside the image, no two with an IoU above `max_overlap`.
 
-    None if one of them found no place in PLACES_TRIED attempts.
+    Boxes of whole width and height get whole corners. None if one found no place in PLACES_TRIED attempts.
     """
     boxes = np.zeros((0, 4))
     room = np.array(size[::-1]) - sizes  # (objects, 2): how far each one can move
     for wanted, free in zip(sizes, room, strict=True):
         corner = rng.uniform(0, free, size=(PLACES_TRIED, 2))
+        if (wanted == wanted.round()).all():
+            corner = corner.round()  # `free` is whole as well, so the box stays inside
         candidates = np.concatenate([corner, corner + wanted], axis=1)  # (places, 4)
         overlap = box_iou(torch.from_numpy(candidates), torch.from_numpy(boxes)).numpy()  # (places, placed)
         allowed = np.flatnonzero((overlap <= max_overlap).all(axis=1))

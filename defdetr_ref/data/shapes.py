@@ -16,14 +16,13 @@ from jaxtyping import Bool, Float, Float32
 from PIL import Image, ImageDraw
 
 from .canvas import (
-    LAYOUTS_TRIED,
     CanvasConfig,
     DrawnImage,
     Number,
     add_noise,
     draw_sides,
+    lay_out,
     paint,
-    place_boxes,
     run_length,
     size_classes,
 )
@@ -96,7 +95,7 @@ class ShapesConfig(CanvasConfig):
 
 
 @dataclass(frozen=True)
-class Sprite:
+class ShapeSprite:
     """One object before it is placed: polygons whose joint box starts at (0, 0). Only a crowd has several."""
 
     category_id: int
@@ -131,7 +130,8 @@ def write_shapes(
         "config": config.as_json(),
         "size_classes": size_classes(config.size),
     }
-    categories = [{"id": number, "name": shape, "supercategory": "shape"} for number, shape in enumerate(config.shapes, 1)]
+    names = enumerate(config.shapes, start=1)
+    categories = [{"id": number, "name": shape, "supercategory": "shape"} for number, shape in names]
     return write_set(
         folder,
         lambda split, rng: draw_shapes(config, rng),
@@ -159,32 +159,27 @@ def draw_shapes(config: ShapesConfig, rng: np.random.Generator) -> DrawnImage:
     return DrawnImage(add_noise(image, config.noise, rng), annotations)
 
 
-def _layout(config: ShapesConfig, rng: np.random.Generator) -> tuple[list[Sprite], np.ndarray]:
+def _layout(config: ShapesConfig, rng: np.random.Generator) -> tuple[list[ShapeSprite], np.ndarray]:
     """The objects of an image, largest first, and their boxes xyxy (objects, 4)."""
     kind = rng.random()
     if kind < config.empty_fraction:
         return [], np.zeros((0, 4))
     has_crowd = kind < config.empty_fraction + config.crowd_fraction
-    for _ in range(LAYOUTS_TRIED):
-        sprites = [_single(config, side, rng) for side in draw_sides(config, rng)]
-        sprites += [_crowd(config, rng)] if has_crowd else []
-        sprites.sort(key=lambda sprite: -float(sprite.size.prod()))
-        boxes = place_boxes(np.stack([sprite.size for sprite in sprites]), config.size, config.max_overlap, rng)
-        if boxes is not None:
-            return sprites, boxes
-    raise ValueError(
-        f"ShapesConfig: found no room for {config.min_objects} to {config.max_objects} objects of {config.min_side} to "
-        f"{config.max_side} px with max_overlap {config.max_overlap} in images of {config.size}; ask for fewer or smaller"
-    )
+
+    def draw_sprites() -> list[ShapeSprite]:
+        singles = [_single(config, side, rng) for side in draw_sides(config, rng)]
+        return [*singles, _crowd(config, rng)] if has_crowd else singles
+
+    return lay_out(config, draw_sprites, rng)
 
 
-def _single(config: ShapesConfig, side: float, rng: np.random.Generator) -> Sprite:
+def _single(config: ShapesConfig, side: float, rng: np.random.Generator) -> ShapeSprite:
     """A shape of random kind and rotation whose box has `side` as its longer side."""
     kind = int(rng.integers(len(config.shapes)))
-    return Sprite(kind + 1, [_outline(config.shapes[kind], side, rng)])
+    return ShapeSprite(kind + 1, [_outline(config.shapes[kind], side, rng)])
 
 
-def _crowd(config: ShapesConfig, rng: np.random.Generator) -> Sprite:
+def _crowd(config: ShapesConfig, rng: np.random.Generator) -> ShapeSprite:
     """Many tiny shapes of one kind, scattered over a square; they may touch and overlap."""
     kind = int(rng.integers(len(config.shapes)))
     short_side = min(config.size)
@@ -194,7 +189,7 @@ def _crowd(config: ShapesConfig, rng: np.random.Generator) -> Sprite:
         side = max(short_side * rng.uniform(*MEMBER_SIDE), MIN_MEMBER_SIDE)
         members.append(_outline(config.shapes[kind], side, rng) + rng.uniform(0, region - side, size=2))
     corner = np.concatenate(members).min(axis=0)
-    return Sprite(kind + 1, [member - corner for member in members], is_crowd=True)
+    return ShapeSprite(kind + 1, [member - corner for member in members], is_crowd=True)
 
 
 def _outline(shape: str, side: float, rng: np.random.Generator) -> Polygon:
@@ -222,7 +217,7 @@ def polygon_area(polygon: Polygon) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
-def _annotation(sprite: Sprite, polygons: list[Polygon], mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
+def _annotation(sprite: ShapeSprite, polygons: list[Polygon], mask: Bool[np.ndarray, "height width"]) -> dict[str, Any]:
     """COCO's record of one object: its outline and the outline's area, or for a crowd the pixels and their number."""
     corners = np.concatenate(polygons)
     low, high = corners.min(axis=0), corners.max(axis=0)
