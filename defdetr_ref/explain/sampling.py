@@ -29,6 +29,7 @@ from defdetr_ref.explain.style import (
 )
 
 PANEL_INCHES = (3.6, 3.1)
+BRIGHTNESS = 0.6  # of the image; light points, which count most, stand out from a dark one
 Picture = Tensor | np.ndarray | Image.Image
 
 
@@ -66,14 +67,14 @@ def plot_sampling_points(
         ax = axes[0, 0]
     if title is None:
         title = f"{panel_name(record)}, query {query}"
-    size = show_image(ax, image, title)
+    size = show_image(ax, image, title, brightness=BRIGHTNESS)
     height, width = padded_size or size
     for box, caption in zip_longest([] if boxes is None else boxes, captions, fillvalue=""):
         draw_box(ax, box, REFERENCE_GREEN, caption)
-    lightest_first = np.argsort(weights, kind="stable")  # the heaviest point is drawn last, on top
-    pixels = to_pixels(locations, height, width).numpy()[lightest_first]
+    lightest_first = weights.argsort(stable=True)  # the heaviest point is drawn last, on top
+    x, y = to_pixels(locations[lightest_first], height, width).unbind(-1)
     dots = ax.scatter(
-        pixels[:, 0], pixels[:, 1], c=weights.numpy()[lightest_first], cmap=WEIGHT_COLOURS, s=16, vmin=0,
+        x.numpy(), y.numpy(), c=weights[lightest_first].numpy(), cmap=WEIGHT_COLOURS, s=16, vmin=0,
         edgecolors="white", linewidths=0.3, zorder=3, gid="sampling point",
     )  # fmt: skip
     cross = to_pixels(references[:1, :2], height, width).numpy()

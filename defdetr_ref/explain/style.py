@@ -28,6 +28,7 @@ INK = "#222222"
 FONT_SIZE = 9
 
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
+ROOM_FOR_TEXT = 0.1  # of the image's height; a box that starts higher up has its caption inside
 DARK_TEXT_FROM = 0.55  # on colours brighter than this, dark text reads better than white
 
 
@@ -64,11 +65,17 @@ def panels(rows: int, columns: int, panel_size: tuple[float, float]) -> tuple[Fi
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def show_image(ax: Axes, image: Tensor | np.ndarray | Image.Image, title: str = "") -> tuple[int, int]:
-    """Draw the image, without ticks, so that data coordinates are its pixels. Returns (height, width)."""
+def show_image(
+    ax: Axes, image: Tensor | np.ndarray | Image.Image, title: str = "", brightness: float = 1.0
+) -> tuple[int, int]:
+    """Draw the image, without ticks, so that data coordinates are its pixels. Returns (height, width).
+
+    brightness: below 1, the image is darkened, so that what is drawn over it stands out.
+    """
     pixels = displayable(image)
     height, width = pixels.shape[:2]
-    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", gid="image")
+    ax.set_facecolor("black")  # shines through a darkened image
+    ax.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", alpha=brightness, gid="image")
     ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     ax.set_title(title, fontsize=FONT_SIZE, color=INK)
     return height, width
@@ -86,16 +93,18 @@ def draw_box(
     """Draw an xyxy box in pixels, with its caption on a plate of the same colour just above (or inside, at the top)."""
     left, top, right, bottom = (float(edge) for edge in box)
     outline = Rectangle(
-        (left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.8, gid=gid,
-        linestyle="--" if dashed else "-", path_effects=[withStroke(linewidth=3.0, foreground="white", alpha=0.7)],
+        (left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5, gid=gid,
+        linestyle="--" if dashed else "-", path_effects=[withStroke(linewidth=2.5, foreground="white", alpha=0.7)],
     )  # fmt: skip
     ax.add_patch(outline)
     if not caption:
         return
-    plate = {"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.9}
     height, width = ax.get_ylim()[0], ax.get_xlim()[1]
-    above = top > 0.1 * height  # room for a line of text
+    above = top > ROOM_FOR_TEXT * height
+    leftwards = left > width / 2  # a text that starts in the right half would run out of the picture
     ax.text(
-        min(max(left, 0), 0.95 * width), max(top, 0), caption, fontsize=FONT_SIZE - 2, color=text_colour(colour),
-        bbox=plate, verticalalignment="bottom" if above else "top", clip_on=True,
+        min(right, width) if leftwards else max(left, 0), max(top, 0), caption,
+        horizontalalignment="right" if leftwards else "left", verticalalignment="bottom" if above else "top",
+        fontsize=FONT_SIZE - 2, color=text_colour(colour), clip_on=True,
+        bbox={"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.85},
     )  # fmt: skip
