@@ -5,8 +5,8 @@ folder beside the wanted one and moved there in one step, so a set that was inte
 """
 
 import json
-import os
 import shutil
+import uuid
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -64,8 +64,7 @@ def write_set(
     if not _is_free(folder, info):
         return set_paths(folder)
 
-    partial = folder.absolute().with_name(f".{folder.absolute().name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = folder.absolute().with_name(f".{folder.absolute().name}.{uuid.uuid4().hex}.partial")  # one per writer
     try:
         for split in SPLITS:
             _write_split(partial, split, draw, info, categories, progress)
