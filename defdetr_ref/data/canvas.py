@@ -7,7 +7,7 @@ Coordinates are COCO's: x to the right, y down, in pixels, pixel i covers [i, i 
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -108,6 +108,7 @@ def draw_sides(config: CanvasConfig, rng: np.random.Generator) -> Float[np.ndarr
     return np.exp(rng.uniform(math.log(config.min_side), math.log(config.max_side), size=count))
 
 
+@runtime_checkable
 class Sprite(Protocol):
     """An object before it has a place."""
 
