@@ -49,7 +49,7 @@ PACKAGES = ("defdetr-ref", "torch", "numpy", "scipy", "pycocotools", "matplotlib
 
 PICTURED_IMAGES = 6
 EXPLAINED_OBJECTS = 3
-SCORE_THRESHOLD = 0.5
+SCORE_THRESHOLD = 0.4
 DOTS_PER_INCH = 150
 
 
@@ -223,12 +223,12 @@ PICTURE_TEXTS = {
         "One row for an object: a small one, a medium one and a large one. Every circle is a point that was read from "
         "the feature maps, of all heads and levels; the lighter it is, the more it counts. Left: one pixel (green cross) "
         "in the last layer of the encoder. Right: the object query that answers for the object, in the last layer of "
-        "the decoder, with its box. A good detector spreads the points over the object and to its edges.",
+        "the decoder, with its box, enlarged. A good detector spreads the points over the object and to its edges.",
     ),
     "refinement": (
         "How a box is corrected",
         "The same three objects. At the start each query has the box that the encoder proposed; every decoder layer "
-        "moves and resizes the box of the layer before. Dashed: the true box. The number is the overlap with it, "
+        "moves and resizes the box of the layer before; a row for each object, enlarged. Dashed: the true box. The number is the overlap with it, "
         "intersection over union: 1 is perfect.",
     ),
     "curves": (
@@ -262,6 +262,7 @@ def _write_report(out: Path, report: dict[str, Any], pictures: list[PictureSecti
     lead = (
         f"A small Deformable DETR, trained from random weights on {images['train']:,} drawn images of {settings['data']} "
         f"and judged on {images['val']:,} others."
+        + (" This was a quick run: everything works, but nothing was learned yet." if settings["quick"] else "")
     )
     tables_text = (
         "The twelve figures of the COCO benchmark. AP, average precision, is the area under the curve of precision over "

@@ -11,16 +11,27 @@ import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from torch import Tensor
 
 from defdetr_ref.boxes import box_iou, cxcywh_to_xyxy
 from defdetr_ref.explain.recording import ForwardPass, to_pixels
 from defdetr_ref.explain.sampling import Picture
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, category_colour, draw_box, panels, show_image
+from defdetr_ref.explain.style import (
+    FONT_SIZE,
+    INK,
+    OKABE_ITO,
+    category_colour,
+    displayable,
+    draw_box,
+    panels,
+    region_around,
+    show_image,
+)
 
 SMALL_PANEL_INCHES = (2.3, 2.3)
 CURVE_INCHES = (4.6, 3.2)
+LEAST_AP_AXIS = 10  # per cent; the axis of a run that has learned nothing yet would end at 0.05
 
 
 def plot_predictions(
@@ -110,8 +121,11 @@ def plot_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     loss, precision = axes[0]
     _draw_curves(loss, rows, LOSS_CURVES, "training loss, mean of the epoch", scale=1)
     loss.set_yscale("log")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_major_formatter("{x:g}")
+    loss.yaxis.set_minor_locator(NullLocator())
     _draw_curves(precision, rows, AP_CURVES, "average precision on the validation images, %", scale=100)
-    precision.set_ylim(bottom=0)
+    precision.set_ylim(0, max(LEAST_AP_AXIS, precision.get_ylim()[1]))
     return figure
 
 
@@ -126,7 +140,8 @@ def _draw_curves(
             ax.plot(*zip(*points, strict=True), color=colour, label=label, linewidth=1.8, marker=marker, gid="curve")
     ax.set_title(title, fontsize=FONT_SIZE, color=INK)
     ax.set_xlabel("epoch", fontsize=FONT_SIZE - 1)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlim(rows[0]["epoch"] - 0.5, rows[-1]["epoch"] + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.tick_params(labelsize=FONT_SIZE - 1)
     ax.grid(alpha=0.3, linewidth=0.6)
     ax.spines[["top", "right"]].set_visible(False)
@@ -143,47 +158,50 @@ def plot_refinement(
     batch_index: int = 0,
     padded_size: tuple[int, int] | None = None,
 ) -> Figure:
-    """The boxes of some queries, layer by layer; every query keeps its colour.
+    """The boxes of some queries from layer to layer: a row for every query, around its boxes.
 
-    The first panel is what the decoder starts from: the proposal's box of the two-stage variant, otherwise the
+    The first column is what the decoder starts from: the proposal's box of the two-stage variant, otherwise the
     reference point, a cross. The others are the boxes that each layer predicts.
 
     image: without padding. truth: the true box for every query, xyxy in pixels of the image; drawn dashed, and the
-    captions then give the IoU with it. padded_size: see `plot_sampling_points`; needed for the first panel only.
+    captions then give the IoU with it. padded_size: see `plot_sampling_points`; needed for the first column only.
     """
-    layers = [boxes[batch_index, list(queries)].cpu() for boxes in forward_pass.boxes_by_layer()]
-    figure, axes = panels(1, 1 + len(layers), SMALL_PANEL_INCHES)
-    for ax in axes.flat:
-        size = show_image(ax, image)
-        for number, box in enumerate([] if truth is None else truth):
-            draw_box(ax, box, INK, dashed=True, gid="truth")
-    start, *after = axes.flat
-    start.set_title("start", fontsize=FONT_SIZE)
+    steps = [boxes[batch_index, list(queries)].cpu() for boxes in forward_pass.boxes_by_layer()]  # (query, 4) each
     # The finest level's reference: relative to the padded image, to within one cell of that level.
-    reference = forward_pass.decoder[0].reference_points[batch_index, list(queries), 0].cpu()  # (query, 2 or 4)
-    height, width = padded_size or size
-    if reference.shape[-1] == 2:
-        _draw_points(start, to_pixels(reference, height, width))
-    else:
-        _draw_boxes(start, cxcywh_to_xyxy(reference) * _corner_scale(width, height), truth)
+    start = forward_pass.decoder[0].reference_points[batch_index, list(queries), 0].cpu()  # (query, 2 or 4)
+    size = displayable(image).shape[:2]
     height, width = size
-    for number, (ax, boxes) in enumerate(zip(after, layers, strict=True), 1):
-        ax.set_title(f"after layer {number}", fontsize=FONT_SIZE)
-        _draw_boxes(ax, cxcywh_to_xyxy(boxes) * _corner_scale(width, height), truth)
+    figure, axes = panels(len(queries), 1 + len(steps), SMALL_PANEL_INCHES)
+    for number, (row, query) in enumerate(zip(axes, queries, strict=True)):
+        boxes = cxcywh_to_xyxy(torch.stack([step[number] for step in steps])) * _corner_scale(width, height)
+        true_box = None if truth is None else truth[number]
+        reference = _in_pixels(start[number], *(padded_size or size))
+        shown = [boxes, *(box[None] for box in (true_box, reference) if box is not None and len(box) == 4)]
+        region = region_around(torch.cat(shown), *size)
+        for step, (ax, box) in enumerate(zip(row, [reference, *boxes], strict=True)):
+            show_image(ax, image, f"after layer {step}" if step else f"query {query}: start", region=region)
+            _draw_step(ax, box, true_box, category_colour(number))
     return figure
 
 
-def _draw_points(ax: Axes, points: Float[Tensor, "query 2"]) -> None:
-    for number, (x, y) in enumerate(points.tolist()):
-        colour = category_colour(number)
-        ax.plot([x], [y], "+", color=colour, markersize=11, markeredgewidth=2.5, gid="reference point")
+def _in_pixels(reference: Float[Tensor, " point_or_box"], height: int, width: int) -> Float[Tensor, " point_or_box"]:
+    """A reference point x, y as it is, a reference box as xyxy, in pixels."""
+    if len(reference) == 2:
+        return to_pixels(reference, height, width)
+    return cxcywh_to_xyxy(reference) * _corner_scale(width, height)
 
 
-def _draw_boxes(ax: Axes, boxes: Float[Tensor, "query 4"], truth: Float[Tensor, "query 4"] | None) -> None:
-    """A box for every query, in the query's colour, with its IoU where the truth is known."""
-    for number, box in enumerate(boxes):
-        caption = "" if truth is None else f"IoU {box_iou(box[None], truth[number][None].float()).item():.2f}"
-        draw_box(ax, box, category_colour(number), caption)
+def _draw_step(
+    ax: Axes, place: Float[Tensor, " point_or_box"], true_box: Float[Tensor, "4"] | None, colour: str
+) -> None:
+    """One panel: the true box dashed, and a point, or a box with its IoU."""
+    if true_box is not None:
+        draw_box(ax, true_box, INK, dashed=True, gid="truth")
+    if len(place) == 2:
+        ax.plot(*place[:, None].numpy(), "+", color=colour, markersize=11, markeredgewidth=2.5, gid="reference point")
+        return
+    caption = "" if true_box is None else f"IoU {box_iou(place[None], true_box[None].float()).item():.2f}"
+    draw_box(ax, place, colour, caption)
 
 
 def figure_facts(figure: Figure) -> list[str]:
@@ -202,7 +220,7 @@ def _panel_facts(ax: Axes) -> Iterator[str]:
             weights, points = dots.get_array(), dots.get_offsets()
             (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
             outside = sum(not (left <= x <= right and top <= y <= bottom) for x, y in points)
-            yield f"{_count(len(points), 'sampling point')} ({outside} outside the image)"
+            yield f"{_count(len(points), 'sampling point')} ({outside} outside the picture)"
             yield f"weights {weights.min():.3f} to {weights.max():.3f}"
     for kind in ("reference point", "box", "truth", "curve"):
         artists = [artist for artist in (*ax.patches, *ax.lines) if artist.get_gid() == kind]

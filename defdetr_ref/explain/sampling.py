@@ -25,11 +25,12 @@ from defdetr_ref.explain.style import (
     displayable,
     draw_box,
     panels,
+    region_around,
     show_image,
 )
 
 PANEL_INCHES = (3.6, 3.1)
-BRIGHTNESS = 0.6  # of the image; light points, which count most, stand out from a dark one
+BRIGHTNESS = 0.7  # of the image; light points, which count most, stand out from a dark one
 Picture = Tensor | np.ndarray | Image.Image
 
 
@@ -44,6 +45,7 @@ def plot_sampling_points(
     boxes: Float[Tensor, "box 4"] | None = None,
     captions: Sequence[str] = (),
     padded_size: tuple[int, int] | None = None,
+    region: Sequence[float] | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -56,6 +58,7 @@ def plot_sampling_points(
     levels, heads: draw only the points of these.
     boxes, captions: xyxy boxes in pixels of the image to draw along, with a text each ("circle 0.93").
     padded_size: (height, width) of the padded batch image in pixels of `image`, where `image` is without the padding.
+    region: (left, top, right, bottom) in pixels of the image, to show only this part.
     ax: draw there, in its figure, instead of in a new one.
 
     Returns the figure; `figure_facts` says in words what it shows. Raises ValueError for a query, image, level or head
@@ -67,7 +70,7 @@ def plot_sampling_points(
         ax = axes[0, 0]
     if title is None:
         title = f"{panel_name(record)}, query {query}"
-    size = show_image(ax, image, title, brightness=BRIGHTNESS)
+    size = show_image(ax, image, title, brightness=BRIGHTNESS, region=region)
     height, width = padded_size or size
     for box, caption in zip_longest([] if boxes is None else boxes, captions, fillvalue=""):
         draw_box(ax, box, REFERENCE_GREEN, caption)
@@ -144,7 +147,7 @@ def plot_attention_pair(
     """Encoder and decoder side by side, a row for every object query, as in Figure 6 of the paper.
 
     Left: where the pixel at the centre of the query's box looks in the encoder. Right: where the object query looks in
-    the decoder, with its predicted box.
+    the decoder, with its predicted box; only the part of the image around the box.
 
     queries: object queries of the decoder.
     boxes, captions: each query's predicted box, xyxy in pixels of the image, and a text ("circle 0.93").
@@ -161,13 +164,17 @@ def plot_attention_pair(
     encoder, decoder = _layer(forward_pass.encoder, layer, "encoder"), _layer(forward_pass.decoder, layer, "decoder")
     figure, axes = panels(len(queries), 2, PANEL_INCHES)
     common = {"batch_index": batch_index, "padded_size": padded_size}
-    height, width = padded_size or displayable(image).shape[:2]
+    size = displayable(image).shape[:2]
+    height, width = padded_size or size
     for (left, right), query, box, caption in zip(axes, queries, boxes, captions, strict=True):
         x, y = ((box[:2] + box[2:]) / 2 / box.new_tensor([width, height])).clamp(0, 1).tolist()
         token = token_at(encoder, x, y, level)
         title = f"{panel_name(encoder)}, the pixel under the cross"
         plot_sampling_points(encoder, token, image, ax=left, title=title, **common)
-        plot_sampling_points(decoder, query, image, ax=right, boxes=box[None], captions=[caption], **common)
+        region = region_around(box[None], *size)
+        plot_sampling_points(
+            decoder, query, image, ax=right, boxes=box[None], captions=[caption], region=region, **common
+        )
     return figure
 
 

@@ -1,15 +1,16 @@
 """How every figure of this package looks: one palette, one way to show an image, one way to draw a box.
 
-Figures are plain `matplotlib.figure.Figure` objects: nothing is registered with pyplot, nothing has to be closed, and
-`figure.savefig(path)` works on a machine without a screen. In a notebook, `%matplotlib inline` makes a figure that is
-the last line of a cell appear.
+Figures are `matplotlib.figure.Figure` objects that pyplot knows nothing of: nothing has to be closed,
+`figure.savefig(path)` works on a machine without a screen, and a notebook shows one that is the last line of a cell.
 
 Everything is drawn in pixels of the image shown, with (0, 0) the outer corner of the top left pixel.
 """
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,7 +29,9 @@ INK = "#222222"
 FONT_SIZE = 9
 
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
-ROOM_FOR_TEXT = 0.1  # of the image's height; a box that starts higher up has its caption inside
+ROOM_FOR_TEXT = 0.1  # of the panel's height; a box that starts higher up has its caption inside
+REGION_MARGIN = 1.6  # a region is this many times as long as what it shows …
+SMALLEST_REGION = 0.25  # … and at least this share of the image, so that one still sees where it is
 DARK_TEXT_FROM = 0.55  # on colours brighter than this, dark text reads better than white
 
 
@@ -59,26 +62,52 @@ def displayable(image: Tensor | np.ndarray | Image.Image) -> np.ndarray:
     return pixels
 
 
+class ShownFigure(Figure):
+    """A figure that a notebook displays by itself, without `%matplotlib inline`."""
+
+    def _repr_png_(self) -> bytes:
+        content = io.BytesIO()
+        self.savefig(content, format="png")
+        return content.getvalue()
+
+
 def panels(rows: int, columns: int, panel_size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """A figure with (rows, columns) axes of `panel_size` inches (width, height) each."""
-    figure = Figure(figsize=(columns * panel_size[0], rows * panel_size[1]), layout="constrained")
+    figure = ShownFigure(figsize=(columns * panel_size[0], rows * panel_size[1]), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
 def show_image(
-    ax: Axes, image: Tensor | np.ndarray | Image.Image, title: str = "", brightness: float = 1.0
+    ax: Axes,
+    image: Tensor | np.ndarray | Image.Image,
+    title: str = "",
+    *,
+    brightness: float = 1.0,
+    region: Sequence[float] | None = None,
 ) -> tuple[int, int]:
-    """Draw the image, without ticks, so that data coordinates are its pixels. Returns (height, width).
+    """Draw the image, without ticks, so that data coordinates are its pixels. Returns (height, width) of all of it.
 
     brightness: below 1, the image is darkened, so that what is drawn over it stands out.
+    region: (left, top, right, bottom) in pixels, to show only this part.
     """
     pixels = displayable(image)
     height, width = pixels.shape[:2]
     ax.set_facecolor("black")  # shines through a darkened image
     ax.imshow(pixels, extent=(0, width, height, 0), interpolation="nearest", alpha=brightness, gid="image")
-    ax.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    left, top, right, bottom = region or (0, 0, width, height)
+    ax.set(xlim=(left, right), ylim=(bottom, top), xticks=[], yticks=[])
     ax.set_title(title, fontsize=FONT_SIZE, color=INK)
     return height, width
+
+
+def region_around(boxes: Float[Tensor, "box 4"], height: int, width: int) -> list[float]:
+    """The part of an image, in its own proportions, that holds all xyxy boxes and some of what is around them."""
+    size = torch.tensor([width, height], dtype=torch.float32)
+    low, high = boxes[:, :2].amin(0).clamp(min=0), boxes[:, 2:].amax(0).minimum(size)
+    share = float(((high - low) / size).max() * REGION_MARGIN)
+    region_size = size * min(max(share, SMALLEST_REGION), 1.0)
+    corner = ((low + high - region_size) / 2).clamp(min=0).minimum(size - region_size)
+    return [*corner.tolist(), *(corner + region_size).tolist()]
 
 
 def draw_box(
@@ -99,11 +128,11 @@ def draw_box(
     ax.add_patch(outline)
     if not caption:
         return
-    height, width = ax.get_ylim()[0], ax.get_xlim()[1]
-    above = top > ROOM_FOR_TEXT * height
-    leftwards = left > width / 2  # a text that starts in the right half would run out of the picture
+    (first_x, last_x), (last_y, first_y) = ax.get_xlim(), ax.get_ylim()
+    above = top > first_y + ROOM_FOR_TEXT * (last_y - first_y)
+    leftwards = left > (first_x + last_x) / 2  # a text that starts in the right half would run out of the picture
     ax.text(
-        min(right, width) if leftwards else max(left, 0), max(top, 0), caption,
+        min(right, last_x) if leftwards else max(left, first_x), max(top, first_y), caption,
         horizontalalignment="right" if leftwards else "left", verticalalignment="bottom" if above else "top",
         fontsize=FONT_SIZE - 2, color=text_colour(colour), clip_on=True,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.85},

@@ -1,5 +1,8 @@
 """Figures are checked by what was drawn: places, colours, order and numbers of the artists, never by pixels."""
 
+import io
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -17,7 +20,7 @@ from defdetr_ref.explain import (
     plot_refinement,
     plot_sampling_points,
 )
-from defdetr_ref.explain.style import INK, category_colour, displayable, text_colour
+from defdetr_ref.explain.style import INK, category_colour, displayable, region_around, text_colour
 
 BATCH, QUERIES, HEADS, LEVELS, POINTS = 2, 7, 3, 2, 5
 SHAPES = ((4, 6), (2, 3))
@@ -181,6 +184,15 @@ def test_pair_rows_hold_encoder_left_and_decoder_right(forward_pass, image):
     assert [[corners(box) for box in artists(ax, "box")] for ax in panels] == [[], [boxes[0].tolist()], [], [boxes[1].tolist()]]
 
 
+def test_the_decoder_panel_is_enlarged_around_the_box(forward_pass, image):
+    box = torch.tensor([[30.0, 20.0, 36.0, 24.0]])
+    figure = plot_attention_pair(forward_pass, [6], image, boxes=box)
+    left, right = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+    x, y, last_x, last_y = region_around(box, HEIGHT, WIDTH)
+    assert left.get_xlim() == (0, WIDTH) and left.get_ylim() == (HEIGHT, 0)
+    assert right.get_xlim() == (x, last_x) and right.get_ylim() == (last_y, y)
+
+
 def test_pair_refuses_what_does_not_fit(forward_pass, image):
     with pytest.raises(ValueError, match="equally many and at least one, got 2, 1 and 2"):
         plot_attention_pair(forward_pass, [0, 1], image, boxes=torch.zeros(1, 4))
@@ -275,21 +287,36 @@ def test_curves_of_nothing_are_refused():
 # Refinement
 
 
-def test_refinement_starts_at_the_reference_and_ends_at_the_prediction(forward_pass, image):
+def test_refinement_goes_from_the_reference_to_the_prediction(forward_pass, image):
     truth = torch.tensor([[6.0, 8.0, 30.0, 24.0], [0.0, 0.0, 10.0, 10.0]])
     figure = plot_refinement(forward_pass, [4, 2], image, truth=truth, batch_index=1)
-    start, first, last = figure.axes
-    assert [ax.get_title() for ax in figure.axes] == ["start", "after layer 1", "after layer 2"]
-    for ax, boxes in [
-        (start, forward_pass.decoder[0].reference_points[1, [4, 2], 0]),
-        (first, forward_pass.boxes_by_layer()[0][1, [4, 2]]),
-        (last, forward_pass.outputs["pred_boxes"][1, [4, 2]]),
-    ]:
-        centre, size = boxes[:, :2], boxes[:, 2:]
-        expected = torch.cat([centre - size / 2, centre + size / 2], 1) * torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
-        np.testing.assert_allclose([corners(box) for box in artists(ax, "box")], expected, rtol=1e-4)
-        assert [corners(box) for box in artists(ax, "truth")] == truth.tolist()
-        assert [to_hex(box.get_edgecolor()).upper() for box in artists(ax, "box")] == [category_colour(0), category_colour(1)]
+    titles = [ax.get_title() for ax in figure.axes]
+    after = ["after layer 1", "after layer 2"]
+    assert titles == ["query 4: start", *after, "query 2: start", *after]
+    steps = [
+        forward_pass.decoder[0].reference_points[1, [4, 2], 0],
+        forward_pass.boxes_by_layer()[0][1, [4, 2]],
+        forward_pass.outputs["pred_boxes"][1, [4, 2]],
+    ]
+    for number, row in enumerate((figure.axes[:3], figure.axes[3:])):
+        for ax, boxes in zip(row, steps, strict=True):
+            centre, size = boxes[number, :2], boxes[number, 2:]
+            expected = torch.cat([centre - size / 2, centre + size / 2]) * torch.tensor([WIDTH, HEIGHT, WIDTH, HEIGHT])
+            (box,) = artists(ax, "box")
+            np.testing.assert_allclose(corners(box), expected.numpy(), rtol=1e-4)
+            assert to_hex(box.get_edgecolor()).upper() == category_colour(number)
+            assert [corners(box) for box in artists(ax, "truth")] == [truth[number].tolist()]
+
+
+def test_refinement_shows_all_of_a_querys_boxes(forward_pass, image):
+    forward_pass.outputs["pred_boxes"][0, 3] = torch.tensor([0.8, 0.5, 0.1, 0.1])
+    forward_pass.outputs["aux_outputs"][0]["pred_boxes"][0, 3] = torch.tensor([0.5, 0.5, 0.1, 0.1])
+    forward_pass.decoder[0].reference_points[0, 3] = torch.tensor([0.6, 0.5, 0.1, 0.1])
+    for ax in plot_refinement(forward_pass, [3], image).axes:
+        (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+        assert left <= 0.45 * WIDTH and right >= 0.85 * WIDTH  # from the leftmost to the rightmost box
+        assert top <= 0.45 * HEIGHT and bottom >= 0.55 * HEIGHT
+        assert right - left < 0.9 * WIDTH  # and not the whole image
 
 
 def test_refinement_captions_are_the_iou_with_the_truth(forward_pass, image):
@@ -298,12 +325,22 @@ def test_refinement_captions_are_the_iou_with_the_truth(forward_pass, image):
     assert [text.get_text() for text in figure.axes[-1].texts] == ["IoU 0.50"]
 
 
-def test_refinement_of_learned_points_starts_with_crosses(forward_pass, image):
+def test_refinement_of_learned_points_starts_with_a_cross(forward_pass, image):
     forward_pass.records[2] = a_record("decoder", 0, QUERIES, 2)
-    start = plot_refinement(forward_pass, [1, 3, 5], image, padded_size=(80, 90)).axes[0]
+    starts = plot_refinement(forward_pass, [1, 3, 5], image, padded_size=(80, 90)).axes[::3]
     expected = forward_pass.records[2].reference_points[0, [1, 3, 5], 0].numpy() * [90, 80]
-    np.testing.assert_allclose([np.ravel(cross.get_xydata()) for cross in artists(start, "reference point")], expected, rtol=1e-6)
-    assert artists(start, "box") == []
+    crosses = [np.ravel(cross.get_xydata()) for ax in starts for cross in artists(ax, "reference point")]
+    np.testing.assert_allclose(crosses, expected, rtol=1e-6)
+    assert [artists(ax, "box") for ax in starts] == [[], [], []]
+
+
+def test_a_region_keeps_proportions_and_stays_in_the_image():
+    inside = region_around(torch.tensor([[20.0, 10.0, 32.0, 22.0]]), HEIGHT, WIDTH)
+    share = 12 / HEIGHT * 1.6  # the height is the tighter side
+    assert inside == pytest.approx([26 - share * 30, 16 - share * 20, 26 + share * 30, 16 + share * 20])
+    assert region_around(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), HEIGHT, WIDTH) == [0, 0, 15, 10]  # a quarter at least
+    assert region_around(torch.tensor([[59.0, 39.0, 70.0, 50.0]]), HEIGHT, WIDTH) == [45, 30, 60, 40]
+    assert region_around(torch.tensor([[-5.0, -5.0, 70.0, 50.0]]), HEIGHT, WIDTH) == [0, 0, WIDTH, HEIGHT]
 
 
 # Facts and style
@@ -316,7 +353,7 @@ def test_facts_say_what_is_drawn(record, image):
     record.attention_weights[0, 0] = 0.1
     record.attention_weights[0, 0, 1, 1, 3] = 0.375
     assert figure_facts(plot_sampling_points(record, 0, image, boxes=box)) == [
-        "decoder layer 2, query 0: 30 sampling points (2 outside the image), weights 0.100 to 0.375, 1 reference point, 1 box"
+        "decoder layer 2, query 0: 30 sampling points (2 outside the picture), weights 0.100 to 0.375, 1 reference point, 1 box"
     ]
 
 
@@ -339,3 +376,14 @@ def test_pictures_are_shown_as_they_are():
 
 def test_text_is_readable_on_its_plate():
     assert text_colour("#F0E442") == INK and text_colour("#0072B2") == "white"
+
+
+def test_a_notebook_shows_a_figure_by_itself(record, image):
+    png = plot_sampling_points(record, 0, image)._repr_png_()
+    assert Image.open(io.BytesIO(png)).format == "PNG"
+
+
+def test_pyplot_keeps_no_figure(record, image):
+    before = plt.get_fignums()
+    plot_sampling_points(record, 0, image)
+    assert plt.get_fignums() == before
