@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Subset
+from torch.utils.data import Dataset
 
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
 from defdetr_ref.data.coco import CocoDetection
@@ -141,9 +141,9 @@ def test_the_rate_of_each_step_reaches_the_optimizer(tmp_path, sets):
 
 
 def test_training_learns(tmp_path, sets):
-    config = replace(CONFIG, epochs=20, drop_epoch=20)
+    config = replace(CONFIG, epochs=12, drop_epoch=12)
     _, result = run(tmp_path / "run", sets[0], config, model=new_model(dropout=0.0))
-    assert result["metrics"][-1]["total"] < 0.8 * result["metrics"][0]["total"]
+    assert result["metrics"][-1]["total"] < 0.85 * result["metrics"][0]["total"]
 
 
 @pytest.mark.parametrize(
@@ -199,17 +199,17 @@ def test_batches_that_cannot_be_made(sets):
 def test_augmentation_changes_from_epoch_to_epoch(tmp_path, sets):
     seen = []
 
-    class Watched(Subset):
+    class Watched(Dataset):  # a wrapper, as a Subset is
+        dataset = sets[0]
+
+        def __len__(self):
+            return len(self.dataset)
+
         def __getitem__(self, index):
             seen.append(self.dataset._epoch.item())
-            return self.dataset[self.indices[index]]
+            return self.dataset[index]
 
-        __getitems__ = None  # one image at a time
-
-    watched = Watched(sets[0], range(TRAIN_IMAGES))
-    del Watched.__getitems__
-    Watched.__getitems__ = lambda self, indices: [self[index] for index in indices]
-    run(tmp_path / "run", watched, replace(CONFIG, epochs=3))
+    run(tmp_path / "run", Watched(), replace(CONFIG, epochs=3))
     assert seen == [0] * 6 + [1] * 6 + [2] * 6
 
 
@@ -219,8 +219,7 @@ def test_augmentation_changes_from_epoch_to_epoch(tmp_path, sets):
 def test_a_run_writes_what_it_did(tmp_path, sets):
     folder = tmp_path / "deep" / "run"
     config = replace(CONFIG, epochs=3, eval_every=2)
-    notes = {"categories": {1: "circle"}}
-    model, result = run(folder, sets[0], config, val_set=sets[1], notes=notes)
+    model, result = run(folder, sets[0], config, val_set=sets[1], notes={"author": "me"})
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert records == result["metrics"] and [record["epoch"] for record in records] == [1, 2, 3]
     assert {"total", "loss_ce", "loss_bbox_0", "loss_giou_enc", "grad_norm", "lr", "seconds"} <= records[0].keys()
@@ -228,7 +227,8 @@ def test_a_run_writes_what_it_did(tmp_path, sets):
     assert set(FIGURES) <= records[1].keys()
     assert json.loads((folder / "config.json").read_text())["train"] == asdict(config)
     last = checkpoints.read(result["checkpoint"])
-    assert last["epoch"] == 3 and last["categories"] == {1: "circle"}
+    assert last["epoch"] == 3 and last["author"] == "me"
+    assert last["resize"] == "none" and last["categories"] == sets[0].categories and last["categories"][1] == "circle"
     assert_same_weights(checkpoints.build_model(folder / "last.pt"), model)
 
 

@@ -66,20 +66,19 @@ def require_classes(dataset: CocoDetection, files: tuple[Path, Path], num_classe
 
 def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransform | PaperTrainTransform:
     """What --augment means. By default the paper's, but for a set drawn by `defdetr draw`, whose images are small,
-    flips only; and not even those if its info says "flip": false, because its objects would be wrong when mirrored.
+    flips only; and not even those if its objects would be wrong when mirrored.
     """
     drawn = dataset.size_classes is not None
     if augment == "paper" or (augment is None and not drawn):
         return PaperTrainTransform()
-    may_flip = drawn and dataset.coco["info"].get("flip", True)
-    return PlainTransform(flip=augment == "flip" or (augment is None and may_flip))
+    return PlainTransform(flip=augment == "flip" or (augment is None and may_be_mirrored(dataset)))
 
 
-def resize_of(transform: PlainTransform | PaperTrainTransform) -> str:
-    """How images must be resized for a model trained with `transform`; kept in its checkpoints."""
-    return "none" if isinstance(transform, PlainTransform) else "paper"
+def may_be_mirrored(dataset: CocoDetection) -> bool:
+    """What the set's info says under "flip"; if it says nothing, True unless its categories are digits."""
+    return dataset.coco["info"].get("flip", not any(name.isdigit() for name in dataset.categories.values()))
 
 
 def eval_transform(resize: str) -> PlainTransform | EvalTransform:
-    """resize: "none", or "paper" for a short side of 800 px."""
+    """For a model whose checkpoint says "resize" (see `training.notes_of`)."""
     return PlainTransform() if resize == "none" else EvalTransform()

@@ -20,7 +20,7 @@ from defdetr_ref.backbone import ResNet50, load_imagenet
 from defdetr_ref.cli import common
 from defdetr_ref.config import PRESETS, DeformableDETRConfig
 from defdetr_ref.evaluation import FIGURES, table
-from defdetr_ref.training import TrainConfig, train
+from defdetr_ref.training import TrainConfig, notes_of, train
 
 TINY_BATCH = 16  # the paper's 32 is for COCO; small sets and few epochs need more, smaller steps
 
@@ -64,12 +64,11 @@ def run(args: argparse.Namespace) -> None:
     model = build_model(args, 1 + max(train_set.categories)).to(device)
     common.require_classes(train_set, files, model.config.num_classes)
 
-    notes = {"categories": train_set.categories, "resize": common.resize_of(train_set.transform)}
     val_set = common.open_set(val_files, args) if val_files else None
     if val_set is not None:
         common.require_classes(val_set, val_files, model.config.num_classes)
-        val_set.transform = common.eval_transform(notes["resize"])
-    result = train(model, train_set, args.out, config, val_set=val_set, resume=args.resume, notes=notes)
+        val_set.transform = common.eval_transform(notes_of(train_set)["resize"])
+    result = train(model, train_set, args.out, config, val_set=val_set, resume=args.resume)
     if os.environ.get("RANK", "0") == "0":
         report(result)
 

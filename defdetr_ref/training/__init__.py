@@ -18,8 +18,8 @@ save, and on a CPU a resumed run equals an uninterrupted one bit for bit.
 """
 
 from defdetr_ref.training.config import TrainConfig
-from defdetr_ref.training.loop import train
+from defdetr_ref.training.loop import notes_of, train
 from defdetr_ref.training.optimisation import lr_factor, parameter_groups
 from defdetr_ref.training.trainer import NonFiniteLoss
 
-__all__ = ["NonFiniteLoss", "TrainConfig", "lr_factor", "parameter_groups", "train"]
+__all__ = ["NonFiniteLoss", "TrainConfig", "lr_factor", "notes_of", "parameter_groups", "train"]

@@ -1,6 +1,5 @@
 """From the first epoch to the last."""
 
-import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from defdetr_ref.data.transforms import PlainTransform
 from defdetr_ref.evaluation import jsonable
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.run_folder import RunFolder
@@ -32,7 +32,7 @@ def train(
     model: on the device to train on, with `model.config`. train_set, val_set: CocoDetection, or anything that yields
     (image, target) as it does (val_set also needs `coco` and `image_ids`). resume: go on after the last finished
     epoch; the other arguments must be those of the first time, except that there may be more epochs. notes: what else
-    to keep in every checkpoint, such as names of categories; numbers, strings, lists and dicts.
+    to keep in every checkpoint, beside the categories' names and how images are resized; numbers, strings, dicts.
 
     Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder
     already holds a run, and NonFiniteLoss.
@@ -53,11 +53,10 @@ def train(
             while trainer.epoch < config.epochs:
                 record = _one_epoch(trainer, val_set, bar)
                 if team.leads:
-                    ap = math.nan if record.get("AP") is None else record["AP"]
                     run.add_metrics(record)
-                    trainer.save(notes or {}, ap)
+                    trainer.save({**notes_of(train_set), **(notes or {})}, record.get("AP"))
                     if progress:
-                        bar.write(f"epoch {trainer.epoch}: loss {record['total']:.3f}" + (f", AP {ap:.3f}" if ap >= 0 else ""))
+                        bar.write(_in_words(record))
                 team.barrier()
         if trainer.average is not None:
             model.load_state_dict(trainer.average.module.state_dict())
@@ -75,3 +74,22 @@ def _one_epoch(trainer: Trainer, val_set: Dataset | None, bar: tqdm) -> dict[str
         record |= jsonable(trainer.evaluate(val_set))
     record["seconds"] = round(time.perf_counter() - start, 2)
     return record
+
+
+def _in_words(record: dict[str, Any]) -> str:
+    """An epoch in one line, for the terminal."""
+    ap = "" if record.get("AP") is None else f", AP {100 * record['AP']:.1f}"
+    return f"epoch {record['epoch']}: loss {record['total']:.3f}{ap}, {record['seconds']:.0f} s"
+
+
+def notes_of(train_set: Dataset) -> dict[str, Any]:
+    """What a checkpoint must say besides weights for its model to be used on other images, as far as the set knows.
+
+    "categories": {id: name}. "resize": "none" if images are shown as they are, "paper" if with a short side of 800 px.
+    """
+    notes: dict[str, Any] = {}
+    if hasattr(train_set, "categories"):
+        notes["categories"] = dict(train_set.categories)
+    if hasattr(train_set, "transform"):
+        notes["resize"] = "none" if isinstance(train_set.transform, PlainTransform) else "paper"
+    return notes

@@ -19,10 +19,14 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict[str, An
     backbone = [name for name in trainable if "backbone" in name]
     slow = [name for name in trainable if name not in backbone and any(part in name for part in SLOW_NAMES)]
     rest = [name for name in trainable if name not in backbone and name not in slow]
-    factors = {"rest": (rest, 1.0), "backbone": (backbone, config.backbone_lr_factor), "slow": (slow, config.lr_slow_factor)}
+    groups = (
+        ("rest", rest, config.lr),
+        ("backbone", backbone, config.lr * config.backbone_lr_factor),
+        ("slow", slow, config.lr * config.lr_slow_factor),
+    )
     return [
-        {"name": group, "params": [trainable[name] for name in names], "lr": config.lr * factor, "full_lr": config.lr * factor}
-        for group, (names, factor) in factors.items()
+        {"name": group, "params": [trainable[name] for name in names], "lr": lr, "full_lr": lr}
+        for group, names, lr in groups
     ]
 
 

@@ -22,10 +22,13 @@ class RunFolder:
         self.last, self.best = folder / "last.pt", folder / "best.pt"
 
     def check(self, config: TrainConfig, resume: bool) -> None:
-        """Raises ValueError if a new run would overwrite an old one, or if a resumed one would become another run."""
+        """Raises ValueError if a new run would overwrite an old one, or if a resumed one would become another run.
+
+        A run that never finished an epoch left nothing to lose, so a new one may take its place.
+        """
         if resume and not self.config.exists():
             raise FileNotFoundError(f"{self.folder}: there is no run to resume here; start one without resume")
-        if not resume and any(path.exists() for path in (self.config, self.metrics, self.last, self.best)):
+        if not resume and (self.last.exists() or self.best.exists() or self.read_metrics()):
             raise ValueError(f"{self.folder} already holds a run; resume it or choose another folder")
         if not resume:
             return

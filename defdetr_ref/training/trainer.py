@@ -103,10 +103,10 @@ class Trainer:
         found = detections(self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False)
         return coco_figures(val_set.coco, self.team.joined(found), val_set.image_ids)
 
-    def save(self, notes: dict[str, Any], ap: float) -> None:
-        """Write last.pt, and best.pt if `ap` is the highest so far. A NaN is never the highest."""
+    def save(self, notes: dict[str, Any], ap: float | None) -> None:
+        """Write last.pt, and best.pt if `ap` is the highest so far; None means that it is not known."""
         notes = {**notes, "epoch": self.epoch, "train_config": dataclasses.asdict(self.config)}
-        if ap > self.best_ap:
+        if ap is not None and ap > self.best_ap:
             self.best_ap = ap
             checkpoints.save(self.run.best, self.evaluated_model, **notes, AP=ap)
         state = {"optimizer": self.optimizer.state_dict(), "best_ap": self.best_ap}
