@@ -96,7 +96,7 @@ class DrawnImage:
 
 
 def size_classes(size: tuple[int, int]) -> dict[str, list[float]]:
-    """Limits of an object's area, in px², for AP_small, AP_medium and AP_large; `size` is the image's (height, width)."""
+    """Limits of an object's area, in px², for AP_small, AP_medium and AP_large in an image of (height, width)."""
     height, width = size
     small, large = SMALL_SHARE**2 * height * width, LARGE_SHARE**2 * height * width
     return {"small": [0.0, small], "medium": [small, large], "large": [large, NO_LIMIT]}

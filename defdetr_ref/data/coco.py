@@ -187,7 +187,7 @@ def check_content(content: dict[str, Any], path: str | Path, num_classes: int | 
         if num_classes is not None and not 0 <= category["id"] < num_classes:
             raise ValueError(
                 f"{path}: category {category['name']!r} has id {category['id']}, but num_classes is {num_classes} and "
-                f"labels are raw ids; set num_classes to at least {max(category_ids) + 1}, or renumber the categories from 1"
+                f"labels are raw ids; set num_classes to at least {max(category_ids) + 1}, or renumber them from 1"
             )
     image_ids = {image["id"] for image in content["images"]}
     for annotation in content["annotations"]:

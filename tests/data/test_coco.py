@@ -199,7 +199,9 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("spoil", [truncate, lambda path: path.write_bytes(b""), lambda path: path.write_text("no image")])
+@pytest.mark.parametrize(
+    "spoil", [truncate, lambda path: path.write_bytes(b""), lambda path: path.write_text("no image")]
+)
 def test_unreadable_image_is_named_when_it_is_read(hand_made, spoil):
     spoil(hand_made.images / "20.png")
     dataset = hand_made.open()
@@ -255,7 +257,8 @@ def test_running_workers_see_the_epoch(hand_made):
     loader = DataLoader(dataset, batch_size=1, num_workers=1, persistent_workers=True, collate_fn=collate)
     for epoch in (0, 1):
         dataset.set_epoch(epoch)
-        assert [float(images[0, 0, 0, 0]) for images, _, _ in loader] == [float(dataset[i][0][0, 0, 0]) for i in range(3)]
+        seen = [float(images[0, 0, 0, 0]) for images, _, _ in loader]
+        assert seen == [float(dataset[index][0][0, 0, 0]) for index in range(3)]
 
 
 def test_targets_are_copies(hand_made):

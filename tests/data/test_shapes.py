@@ -67,7 +67,7 @@ def test_coverage_of_a_square_by_hand():
     square = np.array([[2.5, 3.0], [4.5, 3.0], [4.5, 4.5], [2.5, 4.5]])
     alpha, corner = coverage(square)
     assert corner == (2, 3)
-    np.testing.assert_allclose(alpha, [[0.5, 1, 0.5], [0.25, 0.5, 0.25]], atol=0.15)  # edges on the grid: one fine pixel too many
+    np.testing.assert_allclose(alpha, [[0.5, 1, 0.5], [0.25, 0.5, 0.25]], atol=0.15)  # a fine pixel too far
 
 
 def test_areas_by_hand():
@@ -129,7 +129,7 @@ def test_a_crowd_is_one_region_of_many():
         assert mask.shape == SIZE and mask.sum() == crowd["area"]
         rows, columns = np.nonzero(mask)
         extents = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        np.testing.assert_allclose(extents, corners(crowd), atol=1.5)  # a tip thinner than half a pixel is not in the mask
+        np.testing.assert_allclose(extents, corners(crowd), atol=1.5)  # the mask lacks tips under half a pixel
         assert 0.05 < mask.sum() / (crowd["bbox"][2] * crowd["bbox"][3]) < 0.8  # scattered, not a block
 
 

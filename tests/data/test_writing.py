@@ -73,7 +73,11 @@ def test_the_same_set_is_reused(tmp_path):
 
 @pytest.mark.parametrize(
     "change, named",
-    [({"seed": 8}, "seed"), ({"counts": {"train": 4, "val": 2}}, "counts"), ({"info": {"limits": 3}}, "description, limits")],
+    [
+        ({"seed": 8}, "seed"),
+        ({"counts": {"train": 4, "val": 2}}, "counts"),
+        ({"info": {"limits": 3}}, "description, limits"),
+    ],
 )
 def test_another_set_is_not_overwritten(tmp_path, change, named):
     write(tmp_path / "set")
@@ -146,7 +150,11 @@ def test_a_writer_of_another_set_that_was_faster_is_noticed(tmp_path):
 
 @pytest.mark.parametrize(
     "change, words",
-    [({"counts": {"train": 0, "val": 2}}, "train is 0"), ({"counts": {"train": 3, "val": -1}}, "val is -1"), ({"seed": -1}, "seed is -1")],
+    [
+        ({"counts": {"train": 0, "val": 2}}, "train is 0"),
+        ({"counts": {"train": 3, "val": -1}}, "val is -1"),
+        ({"seed": -1}, "seed is -1"),
+    ],
 )
 def test_counts_and_seeds_out_of_range(tmp_path, change, words):
     with pytest.raises(ValueError, match=words):
