@@ -361,9 +361,10 @@ def test_the_average_is_evaluated_and_kept(tmp_path, sets):
     assert torch.equal(model.state_dict()[name], last["model"][name])
     assert not torch.equal(last["model"][name], last["unaveraged_model"][name])
 
-    run(tmp_path / "1", sets[0], replace(CONFIG, epochs=1, batch_size=TRAIN_IMAGES))  # one step: the average is the model
-    run(tmp_path / "2", sets[0], replace(CONFIG, epochs=2, batch_size=TRAIN_IMAGES))
-    run(tmp_path / "3", sets[0], replace(CONFIG, epochs=2, batch_size=TRAIN_IMAGES, ema_decay=0.75))
+    one_step = replace(CONFIG, epochs=1, batch_size=TRAIN_IMAGES)  # after it the average is the model
+    run(tmp_path / "1", sets[0], one_step)
+    run(tmp_path / "2", sets[0], replace(one_step, epochs=2))
+    run(tmp_path / "3", sets[0], replace(one_step, epochs=2, ema_decay=0.75))
     one, two, average = (checkpoints.read(tmp_path / folder / "last.pt")["model"][name] for folder in "123")
     assert torch.allclose(average, 0.75 * one + 0.25 * two, atol=1e-7)
 

@@ -13,7 +13,7 @@ from defdetr_ref.data.writing import set_paths
 
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """--device"""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: the GPU if there is one")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
 
 
 def pick_device(name: str) -> torch.device:
@@ -40,7 +40,9 @@ def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:
         raise ValueError("give either --data or --images and --annotations, not both")
     if args.data:
         if not Path(args.data).is_dir():
-            raise FileNotFoundError(f"--data {args.data} is not a folder; draw one with: defdetr draw shapes --out {args.data}")
+            raise FileNotFoundError(
+                f"--data {args.data} is not a folder; draw one with: defdetr draw shapes --out {args.data}"
+            )
         paths = set_paths(args.data)
         return paths[f"{split}_images"], paths[f"{split}_annotations"]
     if not (args.images and args.annotations):

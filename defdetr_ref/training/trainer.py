@@ -91,8 +91,8 @@ class Trainer:
         if bad:
             kept = f"the last good checkpoint is {self.run.last}" if self.epoch else "there is no checkpoint yet"
             raise NonFiniteLoss(
-                f"training stopped at step {step + 1} (epoch {self.epoch + 1}): {', '.join(bad)} became NaN or infinite; "
-                f"{kept}; try a lower learning rate"
+                f"training stopped at step {step + 1} (epoch {self.epoch + 1}): {', '.join(bad)} became NaN or "
+                f"infinite; {kept}; try a lower learning rate"
             )
 
     def evaluate(self, val_set: Dataset) -> dict[str, float]:
