@@ -105,7 +105,7 @@ def generalized_box_iou_pairs(a: Float[Tensor, "n 4"], b: Float[Tensor, "n 4"]) 
 def average_over_ranks(count: int, device: torch.device) -> float:
     """The number of objects a process trains on, averaged over all processes of a distributed run, at least 1."""
     if not (dist.is_available() and dist.is_initialized()):
-        return max(count, 1)
+        return float(max(count, 1))
     total = torch.tensor(float(count), device=device)
     dist.all_reduce(total)
     return max(total.item() / dist.get_world_size(), 1)

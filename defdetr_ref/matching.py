@@ -12,7 +12,7 @@ FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 LOG_EPS = 1e-8  # published code; keeps the logarithms of the cost finite
 IMPOSSIBLE = 1e8  # stands for a cost that is not a number
 
-Assignment = tuple[Int[Tensor, "n"], Int[Tensor, "n"]]  # query index, object index
+Assignment = tuple[Tensor, Tensor]  # query index (n,), object index (n,)
 
 
 def class_cost(logits: Float[Tensor, "query classes"], labels: Int[Tensor, "n"]) -> Float[Tensor, "query n"]:

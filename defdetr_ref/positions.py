@@ -35,14 +35,14 @@ def embed_positions(mask: Bool[Tensor, "batch height width"], dim: int) -> Float
     """
     valid = (~mask).to(torch.float32)
     y, x = valid.cumsum(1), valid.cumsum(2)  # (N, H, W): 1 at the first valid pixel
-    y = (y - 0.5) / (y[:, -1:, :] + POSITION_EPS) * 2 * math.pi
-    x = (x - 0.5) / (x[:, :, -1:] + POSITION_EPS) * 2 * math.pi
+    y = (y - 0.5) / (y[:, -1:, :] + POSITION_EPS) * (2 * math.pi)
+    x = (x - 0.5) / (x[:, :, -1:] + POSITION_EPS) * (2 * math.pi)
     return torch.cat([sine_embedding(y, dim // 2), sine_embedding(x, dim // 2)], dim=-1)
 
 
 def embed_boxes(boxes: Float[Tensor, "*batch 4"], dim: int) -> Float[Tensor, "*batch 4*{dim}"]:
     """Sine embedding of cxcywh boxes in [0, 1], `dim` features for each of the four numbers (published code)."""
-    return sine_embedding(boxes * 2 * math.pi, dim).flatten(-2)
+    return sine_embedding(boxes * (2 * math.pi), dim).flatten(-2)
 
 
 def valid_ratios(mask: Bool[Tensor, "batch height width"]) -> Float[Tensor, "batch 2"]:
