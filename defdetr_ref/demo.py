@@ -109,7 +109,10 @@ def run(
     config = demo_train_config(data, seed, quick)
 
     resume = (out / "config.json").exists()
-    story = f"train {_parameter_count(model) / 1e6:.1f} million parameters on {len(train_set)} images, {config.epochs} epochs"
+    if resume:
+        _require_same_model(out, model.config)
+    epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
+    story = f"train {_parameter_count(model) / 1e6:.1f} million parameters on {len(train_set)} images, {epochs}"
     with _step(2, story + (f"; going on with the run in {out}" if resume else ""), seconds, "train"):
         rows = train(model, train_set, out, config, val_set=val_set, resume=resume, progress=not quick)["metrics"]
     seconds["train"] = sum(row["seconds"] for row in rows)  # of all calls, where the run was interrupted
@@ -123,8 +126,17 @@ def run(
     report = _report(figures, settings, model, config, seconds)
     (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
     page = _write_report(out, report, pictures)
-    print(f"AP {_percent(figures['AP'])}, AP50 {_percent(figures['AP50'])}. Open {page} in a browser.")
+    print(f"AP {_percent(figures['AP'])}, AP50 {_percent(figures['AP50'])}; the report is {page}")
     return page
+
+
+def _require_same_model(out: Path, config: DeformableDETRConfig) -> None:
+    """Raises ValueError if the run in `out` trains another model: of other data, or a quick one."""
+    before = json.loads((out / "config.json").read_text())["model"]
+    now = json.loads(json.dumps(dataclasses.asdict(config)))  # lists for tuples, as in the file
+    differing = [f"{name} is {before.get(name)}, not {value}" for name, value in now.items() if before.get(name) != value]
+    if differing:
+        raise ValueError(f"{out} holds the run of another model ({', '.join(differing)}); choose another folder")
 
 
 def _report(

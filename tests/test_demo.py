@@ -1,5 +1,6 @@
 """The demo from drawing to report, with a few images and one epoch."""
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -31,26 +32,46 @@ def test_durations_read_well(seconds, text):
     assert demo._duration(seconds) == text
 
 
-@pytest.fixture(scope="module", params=["shapes", "digits"])
-def finished(request, tmp_path_factory) -> tuple[str, Path, Path]:
-    folder = tmp_path_factory.mktemp("demo")
-    if request.param == "digits":
-        pytest.importorskip("sklearn")
-    page = demo.run(folder / "out", data=request.param, seed=3, quick=True, data_folder=folder / "data")
-    return request.param, folder, page
+def test_another_model_in_the_folder_is_refused(tmp_path):
+    config = demo.demo_model_config(6)
+    (tmp_path / "config.json").write_text(json.dumps({"model": {**dataclasses.asdict(config), "num_classes": 11}}))
+    with pytest.raises(ValueError, match="holds the run of another model.*num_classes is 11, not 6"):
+        demo._require_same_model(tmp_path, config)
+    (tmp_path / "config.json").write_text(json.dumps({"model": dataclasses.asdict(config)}))
+    demo._require_same_model(tmp_path, config)
+
+
+@pytest.fixture(scope="module")
+def shapes_run(tmp_path_factory) -> Path:
+    """The folder of a finished quick run, with the parts out/ and data/."""
+    folder = tmp_path_factory.mktemp("shapes")
+    demo.run(folder / "out", seed=3, quick=True, data_folder=folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digits_run(tmp_path_factory) -> Path:
+    pytest.importorskip("sklearn")
+    folder = tmp_path_factory.mktemp("digits")
+    demo.run(folder / "out", data="digits", seed=3, quick=True, data_folder=folder / "data")
+    return folder
+
+
+@pytest.fixture(params=["shapes", "digits"])
+def finished(request) -> tuple[str, Path]:
+    return request.param, request.getfixturevalue(f"{request.param}_run")
 
 
 @pytest.mark.slow
 def test_every_file_is_there(finished):
-    _, folder, page = finished
-    assert page == folder / "out" / "index.html"
+    _, folder = finished
     for name in ("index.html", "metrics.json", "metrics.jsonl", "config.json", "last.pt", *PICTURES):
         assert (folder / "out" / name).stat().st_size > 0, name
 
 
 @pytest.mark.slow
 def test_metrics_hold_figures_settings_and_times(finished):
-    data, folder, _ = finished
+    data, folder = finished
     report = json.loads((folder / "out" / "metrics.json").read_text())
     for name in FIGURES:
         assert report[name] is None or 0 <= report[name] <= 1
@@ -63,8 +84,8 @@ def test_metrics_hold_figures_settings_and_times(finished):
 
 @pytest.mark.slow
 def test_the_page_refers_to_existing_files_beside_it_only(finished):
-    _, folder, page = finished
-    text = page.read_text()
+    _, folder = finished
+    text = (folder / "out" / "index.html").read_text()
     files = set(re.findall(r'(?:src|href)="([^"]*)"', text))
     assert files == set(PICTURES)
     assert all((folder / "out" / name).is_file() for name in files)
@@ -72,24 +93,25 @@ def test_the_page_refers_to_existing_files_beside_it_only(finished):
 
 
 @pytest.mark.slow
-def test_called_again_it_goes_on_with_the_run(finished, capsys):
-    data, folder, page = finished
-    before = (folder / "out" / "metrics.jsonl").read_text()
-    report = json.loads((folder / "out" / "metrics.json").read_text())
-    (folder / "out" / "attention.png").unlink()
-    demo.run(folder / "out", data=data, seed=3, quick=True, data_folder=folder / "data")
-    assert (folder / "out" / "metrics.jsonl").read_text() == before  # nothing was trained again
-    again = json.loads((folder / "out" / "metrics.json").read_text())
+def test_called_again_it_goes_on_with_the_run(shapes_run, capsys):
+    out = shapes_run / "out"
+    before = (out / "metrics.jsonl").read_text()
+    report = json.loads((out / "metrics.json").read_text())
+    (out / "attention.png").unlink()
+    assert demo.run(out, seed=3, quick=True, data_folder=shapes_run / "data") == out / "index.html"
+    assert (out / "metrics.jsonl").read_text() == before  # nothing was trained again
+    again = json.loads((out / "metrics.json").read_text())
     assert {name: again[name] for name in FIGURES} == {name: report[name] for name in FIGURES}
     assert again["seconds"]["train"] == report["seconds"]["train"]
-    assert (folder / "out" / "attention.png").is_file()
-    assert "going on with the run" in capsys.readouterr().out
+    assert (out / "attention.png").is_file()
+    story = capsys.readouterr().out
+    for words in ("[1/4] draw shapes", "8 images, 1 epoch; going on with the run", "[4/4]", str(out / "index.html")):
+        assert words in story
 
 
 @pytest.mark.slow
-def test_a_run_with_other_settings_is_not_overwritten(finished):
-    data, folder, _ = finished
-    before = (folder / "out" / "metrics.json").read_text()
+def test_a_run_with_other_settings_is_not_overwritten(shapes_run):
+    before = (shapes_run / "out" / "metrics.json").read_text()
     with pytest.raises(ValueError, match="seed=3.*4"):
-        demo.run(folder / "out", data=data, seed=4, quick=True, data_folder=folder / "data")
-    assert (folder / "out" / "metrics.json").read_text() == before
+        demo.run(shapes_run / "out", seed=4, quick=True, data_folder=shapes_run / "data")
+    assert (shapes_run / "out" / "metrics.json").read_text() == before

@@ -29,7 +29,8 @@ INK = "#222222"
 FONT_SIZE = 9
 
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
-ROOM_FOR_TEXT = 0.1  # of the panel's height; a box that starts higher up has its caption inside
+ROOM_FOR_TEXT = 0.1  # of the panel's height; a box that starts higher up has its caption inside …
+CAPTION_GAP = 0.02  # … and this far below the panel's upper edge
 REGION_MARGIN = 1.6  # a region is this many times as long as what it shows …
 SMALLEST_REGION = 0.25  # … and at least this share of the image, so that one still sees where it is
 DARK_TEXT_FROM = 0.55  # on colours brighter than this, dark text reads better than white
@@ -129,10 +130,11 @@ def draw_box(
     if not caption:
         return
     (first_x, last_x), (last_y, first_y) = ax.get_xlim(), ax.get_ylim()
-    above = top > first_y + ROOM_FOR_TEXT * (last_y - first_y)
+    panel_height = last_y - first_y
+    above = top > first_y + ROOM_FOR_TEXT * panel_height
     leftwards = left > (first_x + last_x) / 2  # a text that starts in the right half would run out of the picture
     ax.text(
-        min(right, last_x) if leftwards else max(left, first_x), max(top, first_y), caption,
+        min(right, last_x) if leftwards else max(left, first_x), max(top, first_y + CAPTION_GAP * panel_height), caption,
         horizontalalignment="right" if leftwards else "left", verticalalignment="bottom" if above else "top",
         fontsize=FONT_SIZE - 2, color=text_colour(colour), clip_on=True,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.85},
