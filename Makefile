@@ -1,0 +1,55 @@
+# Every target sets up on its own: a fresh clone needs Python 3.11 or newer, and nothing else.
+#   make demo [DATA=shapes|digits]   train the tiny model, evaluate it, look where it looks (runs/demo/index.html)
+#   make lab                         JupyterLab on the first notebook
+#   make test                        everything: unit tests, parity, notebooks
+#   make test-fast                   what takes a few seconds each, for daily work
+#   make notebooks                   run the notebooks again and store their outputs
+
+PYTHON ?= python3
+DATA ?= shapes
+OUT ?= $(if $(filter shapes,$(DATA)),runs/demo,runs/demo-$(DATA))
+VENV := .venv
+BIN := $(VENV)/bin
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+# transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
+export HF_HUB_OFFLINE := 1
+
+.PHONY: demo lab test test-fast notebooks clean
+
+demo: $(VENV)/.demo
+	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
+
+lab: $(VENV)/.lab
+	$(BIN)/jupyter lab $(firstword $(NOTEBOOKS))
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest --durations=15 tests
+	$(BIN)/python -m pytest --nbval --durations=15 $(NOTEBOOKS)
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -m "not slow" tests
+
+notebooks: $(VENV)/.lab
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
+
+clean:
+	rm -rf $(VENV) build runs data *.egg-info
+
+# One environment; each stamp adds the packages that its target needs.
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}; run make PYTHON=/path/to/python3.11"'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[digits]'
+	touch $@
+
+$(VENV)/.lab: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[notebooks]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[test]'
+	touch $@
