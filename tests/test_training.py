@@ -196,7 +196,7 @@ def test_batches_that_cannot_be_made(sets):
         _train_loader(sets[0], replace(CONFIG, batch_size=8), Team())
 
 
-def test_augmentation_changes_from_epoch_to_epoch(tmp_path, sets):
+def test_augmentation_and_order_change_from_epoch_to_epoch(tmp_path, sets):
     seen = []
 
     class Watched(Dataset):  # a wrapper, as a Subset is
@@ -206,11 +206,13 @@ def test_augmentation_changes_from_epoch_to_epoch(tmp_path, sets):
             return len(self.dataset)
 
         def __getitem__(self, index):
-            seen.append(self.dataset._epoch.item())
+            seen.append((self.dataset._epoch.item(), index))
             return self.dataset[index]
 
     run(tmp_path / "run", Watched(), replace(CONFIG, epochs=3))
-    assert seen == [0] * 6 + [1] * 6 + [2] * 6
+    epochs, order = zip(*seen, strict=True)
+    assert epochs == (0,) * 6 + (1,) * 6 + (2,) * 6
+    assert order[:6] != order[6:12] != order[12:]
 
 
 # ------------------------------------------------------------------------------------------ a run and its folder
