@@ -134,7 +134,8 @@ def _require_same_model(out: Path, config: DeformableDETRConfig) -> None:
     """Raises ValueError if the run in `out` trains another model: of other data, or a quick one."""
     before = json.loads((out / "config.json").read_text())["model"]
     now = json.loads(json.dumps(dataclasses.asdict(config)))  # lists for tuples, as in the file
-    differing = [f"{name} is {before.get(name)}, not {value}" for name, value in now.items() if before.get(name) != value]
+    changed = {name: value for name, value in now.items() if before.get(name) != value}
+    differing = [f"{name} is {before.get(name)}, not {value}" for name, value in changed.items()]
     if differing:
         raise ValueError(f"{out} holds the run of another model ({', '.join(differing)}); choose another folder")
 
@@ -220,28 +221,30 @@ def _first_samples(dataset: CocoDetection, count: int, least_objects: int) -> li
             samples.append(dataset[index])
         if len(samples) == count:
             return samples
-    return sorted((dataset[index] for index in range(len(dataset))), key=lambda sample: -len(sample[1]["labels"]))[:count]
+    every = [dataset[index] for index in range(len(dataset))]
+    return sorted(every, key=lambda sample: -len(sample[1]["labels"]))[:count]
 
 
 PICTURE_TEXTS = {
     "predictions": (
         "What it finds",
-        "Pairs of pictures: on the left what is really there, on the right every box that the detector gives a score of "
-        f"at least {SCORE_THRESHOLD:g}. They are the first validation images, not the best ones. Nothing was "
+        "Pairs of pictures: on the left what is really there, on the right every box that the detector gives a score "
+        f"of at least {SCORE_THRESHOLD:g}. They are the first validation images, not the best ones. Nothing was "
         "suppressed or merged: the detector is trained to answer once for each object.",
     ),
     "attention": (
         "Where it looks",
         "One row for an object: a small one, a medium one and a large one. Every circle is a point that was read from "
-        "the feature maps, of all heads and levels; the lighter it is, the more it counts. Left: one pixel (green cross) "
-        "in the last layer of the encoder. Right: the object query that answers for the object, in the last layer of "
-        "the decoder, with its box, enlarged. A good detector spreads the points over the object and to its edges.",
+        "the feature maps, of all heads and levels; the lighter it is, the more it counts. Left: one pixel (green "
+        "cross) in the last layer of the encoder. Right: the object query that answers for the object, in the last "
+        "layer of the decoder, with its box, enlarged. A good detector spreads the points over the object and to its "
+        "edges.",
     ),
     "refinement": (
         "How a box is corrected",
-        "The same three objects. At the start each query has the box that the encoder proposed; every decoder layer "
-        "moves and resizes the box of the layer before; a row for each object, enlarged. Dashed: the true box. The number is the overlap with it, "
-        "intersection over union: 1 is perfect.",
+        "The same three objects, a row for each, enlarged. At the start each query has the box that the encoder "
+        "proposed; every decoder layer moves and resizes the box of the layer before. Dashed: the true box. The number "
+        "is the overlap with it, intersection over union: 1 is perfect.",
     ),
     "curves": (
         "How it learned",
@@ -272,14 +275,14 @@ def _write_report(out: Path, report: dict[str, Any], pictures: list[PictureSecti
         },
     }
     lead = (
-        f"A small Deformable DETR, trained from random weights on {images['train']:,} drawn images of {settings['data']} "
-        f"and judged on {images['val']:,} others."
+        f"A small Deformable DETR, trained from random weights on {images['train']:,} drawn images of "
+        f"{settings['data']} and judged on {images['val']:,} others."
         + (" This was a quick run: everything works, but nothing was learned yet." if settings["quick"] else "")
     )
     tables_text = (
-        "The twelve figures of the COCO benchmark. AP, average precision, is the area under the curve of precision over "
-        "recall, the mean over ten strictnesses of overlap; AR is the share of objects found. Higher is better, 100 is "
-        "perfect. – stands for what these images do not define."
+        "The twelve figures of the COCO benchmark. AP, average precision, is the area under the curve of precision "
+        "over recall, the mean over ten strictnesses of overlap; AR is the share of objects found. Higher is "
+        "better, 100 is perfect. – stands for what these images do not define."
     )
     versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
     page = out / "index.html"

@@ -27,7 +27,9 @@ def test_the_seed_reaches_the_training_and_the_backbone_learns():
     assert demo.demo_image_counts()["val"] == 500
 
 
-@pytest.mark.parametrize("seconds, text", [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.7, "1 min 0 s"), (725.2, "12 min 5 s")])
+@pytest.mark.parametrize(
+    "seconds, text", [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.7, "1 min 0 s"), (725.2, "12 min 5 s")]
+)
 def test_durations_read_well(seconds, text):
     assert demo._duration(seconds) == text
 

@@ -17,7 +17,8 @@ PAGE = Template("""<!doctype html>
   main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
   h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; }
   h2 { font-size: 1.2rem; margin: 0 0 .4rem; }
-  section { background: white; border: 1px solid #e2e5e8; border-radius: 8px; padding: 1.25rem 1.5rem; margin-top: 1.25rem; }
+  section { background: white; border: 1px solid #e2e5e8; border-radius: 8px; }
+  section { padding: 1.25rem 1.5rem; margin-top: 1.25rem; }
   section p { margin: 0 0 .9rem; max-width: 52rem; }
   img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
   .tables { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }

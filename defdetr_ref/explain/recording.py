@@ -112,8 +112,8 @@ def record(
     """Record every deformable attention of every forward pass of `model` inside the `with` block.
 
     Each call of the model starts a new pass: `recording.passes` holds all of them. Calling only a part of the model,
-    `model.encoder(…)`, is recorded too, in a pass whose outputs stay None. Hooks are gone after the block, also when it raises;
-    the model computes exactly what it computes without them.
+    `model.encoder(…)`, is recorded too, in a pass whose outputs stay None. Hooks are gone after the block, also when
+    it raises; the model computes exactly what it computes without them.
 
     operators: for every class of operator, how to read its arguments.
 
@@ -209,7 +209,9 @@ def token_at(record: AttentionRecord, x: float | int, y: float | int, level: int
     Tokens are all levels one after another, each row by row. Raises ValueError for a level or point that is not there.
     """
     if not 0 <= level < len(record.spatial_shapes):
-        raise ValueError(f"token_at: level {level} does not exist, {record.name} has {len(record.spatial_shapes)} levels")
+        raise ValueError(
+            f"token_at: level {level} does not exist, {record.name} has {len(record.spatial_shapes)} levels"
+        )
     if not (0 <= x <= 1 and 0 <= y <= 1):
         raise ValueError(f"token_at: the point ({x:g}, {y:g}) is outside the image; x and y must be in [0, 1]")
     before = sum(height * width for height, width in record.spatial_shapes[:level])

@@ -180,5 +180,7 @@ def plot_attention_pair(
 
 def _layer(records: Sequence[AttentionRecord], layer: int, part: str) -> AttentionRecord:
     if not -len(records) <= layer < len(records):
-        raise ValueError(f"plot_attention_pair: layer {layer} does not exist, {len(records)} {part} layers were recorded")
+        raise ValueError(
+            f"plot_attention_pair: layer {layer} does not exist, {len(records)} {part} layers were recorded"
+        )
     return records[layer]

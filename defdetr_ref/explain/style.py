@@ -55,7 +55,9 @@ def displayable(image: Tensor | np.ndarray | Image.Image) -> np.ndarray:
     """
     if isinstance(image, Tensor):
         if image.ndim != 3 or image.shape[0] != 3:
-            raise ValueError(f"image: a tensor must be (3, height, width), got {tuple(image.shape)}; pick one of the batch")
+            raise ValueError(
+                f"image: a tensor must be (3, height, width), got {tuple(image.shape)}; pick one of the batch"
+            )
         return denormalize(image.detach().cpu()).permute(1, 2, 0).numpy()
     pixels = np.asarray(image.convert("RGB") if isinstance(image, Image.Image) else image)
     if pixels.ndim != 3 or pixels.shape[2] != 3:
@@ -134,7 +136,8 @@ def draw_box(
     above = top > first_y + ROOM_FOR_TEXT * panel_height
     leftwards = left > (first_x + last_x) / 2  # a text that starts in the right half would run out of the picture
     ax.text(
-        min(right, last_x) if leftwards else max(left, first_x), max(top, first_y + CAPTION_GAP * panel_height), caption,
+        min(right, last_x) if leftwards else max(left, first_x),
+        max(top, first_y + CAPTION_GAP * panel_height), caption,
         horizontalalignment="right" if leftwards else "left", verticalalignment="bottom" if above else "top",
         fontsize=FONT_SIZE - 2, color=text_colour(colour), clip_on=True,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.85},

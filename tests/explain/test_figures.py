@@ -56,7 +56,8 @@ def image() -> torch.Tensor:
 def forward_pass(record) -> ForwardPass:
     generator = torch.Generator().manual_seed(5)
     boxes = [0.2 + 0.3 * torch.rand(BATCH, QUERIES, 4, generator=generator) for _ in range(2)]
-    records = [a_record("encoder", 0, TOKENS, 2, 1), a_record("encoder", 1, TOKENS, 2, 2), a_record("decoder", 0, QUERIES, 4, 4), record]
+    encoder = [a_record("encoder", layer, TOKENS, 2, seed=layer + 1) for layer in range(2)]
+    records = [*encoder, a_record("decoder", 0, QUERIES, 4, seed=4), record]
     return ForwardPass(records, {"pred_boxes": boxes[1], "aux_outputs": [{"pred_boxes": boxes[0]}]})
 
 
@@ -181,7 +182,8 @@ def test_pair_rows_hold_encoder_left_and_decoder_right(forward_pass, image):
         order = record.attention_weights[1, query].reshape(-1).argsort().numpy()
         expected = record.sampling_locations[1, query].reshape(-1, 2).numpy()[order] * [WIDTH, HEIGHT]
         np.testing.assert_allclose(artists(ax, "sampling point")[0].get_offsets(), expected, rtol=1e-5)
-    assert [[corners(box) for box in artists(ax, "box")] for ax in panels] == [[], [boxes[0].tolist()], [], [boxes[1].tolist()]]
+    drawn = [[corners(box) for box in artists(ax, "box")] for ax in panels]
+    assert drawn == [[], [boxes[0].tolist()], [], [boxes[1].tolist()]]
 
 
 def test_the_decoder_panel_is_enlarged_around_the_box(forward_pass, image):
@@ -209,7 +211,11 @@ def scene(image) -> dict:
     return {
         "images": [image, Image.new("RGB", (50, 30), "white")],
         "targets": [
-            {"boxes": torch.tensor([[0.5, 0.5, 0.2, 0.4]]), "labels": torch.tensor([3]), "size": (HEIGHT // 2, WIDTH // 2)},
+            {
+                "boxes": torch.tensor([[0.5, 0.5, 0.2, 0.4]]),
+                "labels": torch.tensor([3]),
+                "size": (HEIGHT // 2, WIDTH // 2),
+            },
             {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long), "size": (30, 50)},
         ],
         "detections": [
@@ -270,7 +276,8 @@ def test_curves_hold_the_rows_and_skip_epochs_without_evaluation():
     ]
     loss, precision = plot_curves(rows).axes
     assert loss.get_yscale() == "log"
-    assert [line.get_label().split("(")[-1] for line in loss.lines] == ["total)", "loss_ce)", "loss_bbox)", "loss_giou)"]
+    names = [line.get_label().split("(")[-1] for line in loss.lines]
+    assert names == ["total)", "loss_ce)", "loss_bbox)", "loss_giou)"]
     assert loss.lines[0].get_xydata().tolist() == [[1, 30], [2, 20], [4, 10]]
     assert {line.get_label(): line.get_xydata().tolist() for line in precision.lines} == {
         "AP": [[2, 25], [4, 50]],
@@ -353,7 +360,8 @@ def test_facts_say_what_is_drawn(record, image):
     record.attention_weights[0, 0] = 0.1
     record.attention_weights[0, 0, 1, 1, 3] = 0.375
     assert figure_facts(plot_sampling_points(record, 0, image, boxes=box)) == [
-        "decoder layer 2, query 0: 30 sampling points (2 outside the picture), weights 0.100 to 0.375, 1 reference point, 1 box"
+        "decoder layer 2, query 0: 30 sampling points (2 outside the picture), weights 0.100 to 0.375, "
+        "1 reference point, 1 box"
     ]
 
 
