@@ -55,7 +55,7 @@ def forward(
         x, y = locations[index] * (width, height) - 0.5
         for row, column, share, _, _ in corners(x, y, height, width):
             output[n, q, m] += weights[index] * share * value[n, start + row * width + column, m]
-    return output.reshape(batch, queries, -1)
+    return output.reshape(batch, queries, heads * value.shape[-1])
 
 
 def backward(
@@ -70,7 +70,7 @@ def backward(
     On a whole pixel the bilinear surface has a kink; the slope taken is that of the cell to the right and below.
     """
     batch, queries, heads = weights.shape[:3]
-    grad_output = grad_output.reshape(batch, queries, heads, -1)
+    grad_output = grad_output.reshape(batch, queries, heads, value.shape[-1])
     grad_value, grad_locations, grad_weights = np.zeros_like(value), np.zeros_like(locations), np.zeros_like(weights)
     for index, start, height, width in _points(weights.shape, spatial_shapes):
         n, q, m, _, _ = index

@@ -1,12 +1,13 @@
 """One function, several backends."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from . import loops
 from .checks import check_operator_inputs, normalise_shapes
+from .numba_cpu import ms_deform_attn_numba
 from .torch_ref import ms_deform_attn_torch
 
 
@@ -28,12 +29,34 @@ class _LoopsFunction(torch.autograd.Function):
         return grad_value, None, grad_locations, grad_weights
 
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {"loops": _LoopsFunction.apply, "torch": ms_deform_attn_torch}
+BACKENDS: dict[str, Callable[..., Tensor]] = {
+    "loops": _LoopsFunction.apply,
+    "torch": ms_deform_attn_torch,
+    "numba": ms_deform_attn_numba,
+}
+COMPILED_DTYPES = (torch.float32, torch.float64)
+
+
+def choose_backend(value: Tensor, sampling_locations: Tensor) -> str:
+    """The fastest backend that takes these tensors: "numba" for float32 and float64 on a CPU, else "torch"."""
+    compiled = value.device.type == "cpu" and value.dtype == sampling_locations.dtype and value.dtype in COMPILED_DTYPES
+    return "numba" if compiled else "torch"
+
+
+def check_backend(backend: str, value: Tensor, sampling_locations: Tensor) -> None:
+    """Raises ValueError if `backend` does not exist or cannot take these tensors."""
+    if backend not in BACKENDS:
+        raise ValueError(f"ms_deform_attn: unknown backend {backend!r}; choose from auto, {', '.join(BACKENDS)}")
+    if backend == "numba" and choose_backend(value, sampling_locations) != "numba":
+        raise ValueError(
+            f"ms_deform_attn: backend 'numba' takes float32 or float64 on the CPU, got {value.dtype} on {value.device}; "
+            "use 'auto' or 'torch'"
+        )
 
 
 def ms_deform_attn(
     value: Tensor,
-    spatial_shapes: list[tuple[int, int]] | Tensor,
+    spatial_shapes: Sequence[Sequence[int]] | Tensor,
     sampling_locations: Tensor,
     attention_weights: Tensor,
     *,
@@ -46,14 +69,15 @@ def ms_deform_attn(
     sampling_locations: (N, Q, M, L, K, 2), x then y, in [0, 1] of the padded level; outside reads zero, and so does a
         location that is NaN or infinite
     attention_weights: (N, Q, M, L, K), usually softmaxed jointly over levels and points
-    backend: "auto", "torch" or "loops" (the specification: float32 or float64 only, and slow)
+    backend: "loops" (the specification, slow), "torch" (any device and dtype), "numba" (compiled; float32 and float64
+        on the CPU), or "auto", the fastest that takes these tensors
 
     Returns (N, Q, M·D), differentiable in value, sampling_locations and attention_weights.
     Raises ValueError, naming the argument and the axis, if the tensors do not fit together.
     """
-    if backend != "auto" and backend not in BACKENDS:
-        raise ValueError(f"ms_deform_attn: unknown backend {backend!r}; choose from auto, {', '.join(BACKENDS)}")
     spatial_shapes = normalise_shapes(spatial_shapes)
     check_operator_inputs(value, spatial_shapes, sampling_locations, attention_weights)
-    function = BACKENDS["torch" if backend == "auto" else backend]
-    return function(value, spatial_shapes, sampling_locations, attention_weights)
+    if backend == "auto":
+        backend = choose_backend(value, sampling_locations)
+    check_backend(backend, value, sampling_locations)
+    return BACKENDS[backend](value, spatial_shapes, sampling_locations, attention_weights)
