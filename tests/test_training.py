@@ -234,6 +234,15 @@ def test_a_run_writes_what_it_did(tmp_path, sets):
     assert_same_weights(checkpoints.build_model(folder / "last.pt"), model)
 
 
+def test_metrics_are_means_over_the_steps(tmp_path, sets, monkeypatch):
+    steps, original = [], Trainer.train_step
+    monkeypatch.setattr(Trainer, "train_step", lambda *args: steps.append(original(*args)) or steps[-1])
+    record = run(tmp_path, sets[0], replace(CONFIG, epochs=1))[1]["metrics"][0]
+    assert len(steps) == 2
+    for name, first in steps[0].items():
+        assert record[name] == pytest.approx((first + steps[1][name]) / 2)
+
+
 def test_best_is_the_epoch_with_the_highest_ap(tmp_path, sets, monkeypatch):
     figures = iter([math.nan, 0.0, 0.3, 0.3, 0.2])
     monkeypatch.setattr(Trainer, "evaluate", lambda self, val_set: {"AP": next(figures)})
@@ -314,6 +323,8 @@ def test_resumed_equals_uninterrupted(tmp_path, drawn, sets, changes):
     for index, state in a["optimizer"]["state"].items():
         assert all(torch.equal(state[name], b["optimizer"]["state"][index][name]) for name in state)
     assert a["best_ap"] == b["best_ap"]
+    best = [checkpoints.read(tmp_path / name / "best.pt")["epoch"] for name in ("straight", "cut")]
+    assert best[0] == best[1]
 
 
 def test_more_epochs_may_be_added(tmp_path, sets):
