@@ -1,7 +1,6 @@
 """The model's configuration, and the presets of the paper's Table 1 plus one for a CPU."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 NUM_COCO_CLASSES = 91  # raw category ids 1 to 90; id 0 is never used
 COARSER_LEVEL_STRIDE = 2  # of each level beyond the backbone's
@@ -12,7 +11,7 @@ class DeformableDETRConfig:
     """Defaults are the published multi-scale model. Raises ValueError for values that cannot be built."""
 
     num_classes: int = NUM_COCO_CLASSES  # labels are raw category ids, so one more than the largest id
-    backbone: Literal["resnet50", "small"] = "resnet50"
+    backbone: str = "resnet50"  # or "small"
     feature_strides: tuple[int, ...] = (8, 16, 32)  # of the backbone's maps: C3, C4, C5
     num_levels: int = 4  # levels beyond the backbone's are strided convolutions
     d_model: int = 256
@@ -25,7 +24,7 @@ class DeformableDETRConfig:
     num_queries: int = 300
     box_refine: bool = False
     two_stage: bool = False
-    initial_box: Literal["published", "paper"] = "published"  # of one-stage refinement; see proposals.py
+    initial_box: str = "published"  # or "paper": of one-stage refinement; see proposals.py
 
     def __post_init__(self):
         object.__setattr__(self, "feature_strides", tuple(self.feature_strides))  # json and checkpoints give a list

@@ -29,7 +29,7 @@ class PyramidTokens:
 
 
 def pad_images(
-    images: list[Float[Tensor, "3 _ _"]],
+    images: list[Tensor],
 ) -> tuple[Float[Tensor, "batch 3 height width"], Bool[Tensor, "batch height width"]]:
     """Pad images of different sizes on the right and at the bottom to one batch.
 

@@ -1,0 +1,27 @@
+import pytest
+import torch
+
+from defdetr_ref import postprocess
+
+
+def test_top_scores_over_queries_and_classes():
+    rng = torch.Generator().manual_seed(0)
+    outputs = {"pred_logits": torch.randn(2, 4, 3, generator=rng), "pred_boxes": torch.rand(2, 4, 4, generator=rng)}
+    sizes = [(50, 80), (30, 20)]
+    for image, result in enumerate(postprocess(outputs, sizes, top_k=5)):
+        scores = outputs["pred_logits"][image].sigmoid()
+        every = sorted(((scores[q, c].item(), q, c) for q in range(4) for c in range(3)), reverse=True)
+        height, width = sizes[image]
+        assert len(result["scores"]) == 5
+        for n, (score, query, label) in enumerate(every[:5]):
+            assert result["scores"][n].item() == pytest.approx(score) and result["labels"][n].item() == label
+            cx, cy, w, h = outputs["pred_boxes"][image, query].tolist()
+            corners = [(cx - w / 2) * width, (cy - h / 2) * height, (cx + w / 2) * width, (cy + h / 2) * height]
+            assert result["boxes"][n].tolist() == pytest.approx(corners, rel=1e-5)
+
+
+def test_fewer_pairs_than_asked_for_and_a_missing_size():
+    outputs = {"pred_logits": torch.zeros(1, 4, 3), "pred_boxes": torch.rand(1, 4, 4)}
+    assert len(postprocess(outputs, torch.tensor([[5, 6]]), top_k=100)[0]["scores"]) == 12
+    with pytest.raises(ValueError, match="got 2 sizes for 1 images"):
+        postprocess(outputs, [(1, 2), (3, 4)])
