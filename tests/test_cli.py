@@ -124,6 +124,8 @@ def test_boxes_are_drawn_where_they_are():
     assert picture.getcolors() == [(60 * 40, (255, 255, 255))]  # the picture itself is left alone
     assert drawn_over.getpixel((50, 25)) != (255, 255, 255) and drawn_over.getpixel((55, 25)) == (255, 255, 255)
     assert drawn_over.getpixel((35, 30)) != (255, 255, 255) and drawn_over.getpixel((35, 35)) == (255, 255, 255)
+    both = [found[0], {**found[0], "label": 2}]  # the better one comes first and is painted last
+    assert draw(picture, both).getpixel((50, 25)) == drawn_over.getpixel((50, 25))
     draw(picture, [{**found[0], "box": [-9.0, -9.0, 900.0, -20.0]}])  # outside and turned inside out: no error
 
 

@@ -357,6 +357,8 @@ def test_the_seed_decides(tmp_path, sets):
     config = replace(CONFIG, epochs=1)
     first, second = run(tmp_path / "1", sets[0], config)[0], run(tmp_path / "2", sets[0], config)[0]
     assert_same_weights(first, second)
+    loaded = run(tmp_path / "4", sets[0], config, model=new_model().eval())[0]  # as checkpoints.build_model returns it
+    assert_same_weights(first, loaded)
     other = run(tmp_path / "3", sets[0], replace(config, seed=6))[0]
     assert not torch.equal(other.queries.memory_proj.weight, first.queries.memory_proj.weight)
 
