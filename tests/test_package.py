@@ -1,0 +1,17 @@
+"""What people import, and that importing is cheap."""
+
+import subprocess
+import sys
+
+import defdetr_ref
+
+
+def test_public_names():
+    assert all(hasattr(defdetr_ref, name) for name in defdetr_ref.__all__)
+    assert callable(defdetr_ref.explain.record) and callable(defdetr_ref.training.train)
+
+
+def test_importing_the_package_leaves_pictures_and_evaluation_out():
+    code = "import sys, defdetr_ref; print([m for m in ('matplotlib', 'pycocotools', 'sklearn') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
