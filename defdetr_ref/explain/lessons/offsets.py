@@ -31,7 +31,7 @@ def plot_offsets(offsets: Mapping[str, Float[Tensor, "head point 2"]]) -> Figure
     if not offsets:
         raise ValueError("plot_offsets: there is nothing to draw; give at least one set of offsets (head, point, 2)")
     figure, axes = panels(1, len(offsets), PANEL_INCHES)
-    reach = max(float(heads.abs().max()) for heads in offsets.values()) + MARGIN
+    reach = max(heads.detach().abs().max().item() for heads in offsets.values()) + MARGIN
     for ax, (title, heads) in zip(axes[0], offsets.items(), strict=True):
         _draw_heads(ax, heads.detach(), torch.zeros(2))
         ax.set(xlim=(-reach, reach), ylim=(reach, -reach))
