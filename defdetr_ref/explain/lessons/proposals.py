@@ -27,6 +27,7 @@ PANEL_INCHES = (3.0, 2.4)
 GRID_BRIGHTNESS = 0.55  # of the image below the dots
 USABLE, UNUSABLE = OKABE_ITO[3], OKABE_ITO[5]  # yellow, vermilion
 HEAT_COLOURS = "cividis"
+BOX_NEAR = 0.45  # the drawn proposal's place in the image: beside the middle, so that no two centres are equally near
 
 
 def plot_proposals(
@@ -40,8 +41,8 @@ def plot_proposals(
     """Every proposal's centre, a panel for each level; a dot if it is usable, a cross if not. One box a panel is drawn.
 
     image: with its padding, if it has any. boxes: cxcywh in [0, 1] of the image without padding. valid_size: (height,
-    width) in pixels of the image without padding. The box drawn is that of the level's middle usable token. Centres
-    that lie beyond the picture are not seen.
+    width) in pixels of the image without padding. The box drawn is that of the usable token nearest to the image's
+    middle. Centres that lie beyond the picture are not seen.
     """
     height, width = valid_size or displayable(image).shape[:2]
     scale = torch.tensor([width, height, width, height], dtype=torch.float32)
@@ -54,8 +55,9 @@ def plot_proposals(
         _draw_centres(ax, pixels[good], ".", USABLE, "usable")
         _draw_centres(ax, pixels[~good], "x", UNUSABLE, "unusable")
         if good.any():
-            middle = good.nonzero()[int(good.sum()) // 2, 0]
-            draw_box(ax, cxcywh_to_xyxy(pixels[middle]), USABLE)
+            candidates = level_boxes[0, good]
+            nearest = (candidates[:, :2] - BOX_NEAR).norm(dim=-1).argmin()
+            draw_box(ax, cxcywh_to_xyxy(candidates[nearest] * scale), USABLE)
     return figure
 
 

@@ -50,6 +50,9 @@ def test_the_drawn_proposal_has_the_side_of_its_level(image, mask):
     figure = plot_proposals(image, boxes[0], usable[0], SHAPES, valid_size=(32, 56))
     sizes = [(patch.get_width(), patch.get_height()) for ax in figure.axes for patch in drawn(ax, "box")]
     np.testing.assert_allclose(sizes, [(56 * 0.05 * 2**level, 32 * 0.05 * 2**level) for level in range(3)], rtol=1e-5)
+    box = drawn(figure.axes[0], "box")[0]
+    centre = box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2
+    np.testing.assert_allclose(centre, (28, 12), rtol=1e-5)  # of 7 columns the fourth, of 4 rows the second
 
 
 def test_a_level_without_usable_proposals_has_no_box(image, mask):
