@@ -20,7 +20,7 @@ from torch import Tensor
 
 # Sums may be reordered for vector registers; NaN and infinity keep their meaning.
 FAST_MATH = {"contract", "reassoc", "nsz", "arcp"}
-COMPILED_CHANNELS = (8, 16, 32, 64)  # per head; other numbers share one kernel with loops of any length
+COMPILED_CHANNELS = (8, 16, 24, 32, 64)  # per head; other numbers share one kernel with loops of any length
 QUERY_BLOCK = 64  # queries of a forward task: their rows stay in the first-level cache while a head is read
 
 

@@ -57,7 +57,7 @@ def test_no_queries():
         assert gradients(backend, SHAPES, value, locations, weights)[0].shape == (2, 0, 12)
 
 
-@pytest.mark.parametrize("channels", [1, 8, 16, 17, 32, 64])
+@pytest.mark.parametrize("channels", [1, 8, 16, 17, 24, 32, 64])
 def test_numba_for_every_number_of_channels_in_float32(channels):
     inputs = [x.float() for x in make_inputs(queries=70, dim=channels)]  # more than one block of queries
     for expected, actual in zip(gradients("torch", SHAPES, *inputs), gradients("numba", SHAPES, *inputs)):
