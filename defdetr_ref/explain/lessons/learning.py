@@ -11,20 +11,24 @@ from torch import Tensor
 from defdetr_ref.explain.recording import AttentionRecord
 from defdetr_ref.explain.sampling import PANEL_INCHES as IMAGE_INCHES
 from defdetr_ref.explain.sampling import Picture, plot_sampling_points
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, displayable, panels, region_around
 from defdetr_ref.training import TrainConfig, lr_factor
 
 CURVE_INCHES = (5.4, 3.2)
+LINE_COLOURS = (INK, *(OKABE_ITO[number] for number in (0, 1, 2, 5)))  # no yellow, which is faint as a line
 RECALL_STEPS = 101  # COCO reads precision at recall 0.00, 0.01, … 1.00
 
 
 def plot_loss_terms(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> Figure:
-    """The terms `names` by step, log axis. history: one dict of unweighted terms a step. Raises ValueError if empty."""
+    """Up to five terms, `names`, by step, log axis. history: one dict of unweighted terms a step.
+
+    Raises ValueError if history is empty.
+    """
     if not history:
         raise ValueError("plot_loss_terms: history is empty; take at least one step")
     figure, axes = panels(1, 1, CURVE_INCHES)
     ax = axes[0, 0]
-    for name, colour in zip(names, (INK, *OKABE_ITO)):
+    for name, colour in zip(names, LINE_COLOURS):
         steps = range(1, len(history) + 1)
         ax.plot(steps, [row[name] for row in history], color=colour, label=name, linewidth=1.6, gid="curve")
     ax.set_yscale("log")
@@ -35,14 +39,14 @@ def plot_loss_terms(history: Sequence[Mapping[str, float]], names: Sequence[str]
 def plot_learning_rates(
     groups: Sequence[Mapping[str, object]], config: TrainConfig, steps_per_epoch: int
 ) -> Figure:
-    """The learning rate of every parameter group by epoch, log axis. groups: from `parameter_groups`."""
+    """The learning rate of the three parameter groups by epoch, log axis. groups: from `parameter_groups`."""
     figure, axes = panels(1, 1, CURVE_INCHES)
     ax = axes[0, 0]
     total = config.epochs * steps_per_epoch
     factors = [lr_factor(step, steps_per_epoch, config) for step in range(total)]
     epochs = [step / steps_per_epoch for step in range(total)]
     styles = ("-", "--", ":")  # two groups may have the same rate
-    for group, colour, style in zip(groups, OKABE_ITO[3:], styles * len(groups)):
+    for group, colour, style in zip(groups, (INK, *OKABE_ITO[4:]), styles):
         rates = [group["full_lr"] * factor for factor in factors]
         ax.plot(epochs, rates, style, color=colour, label=group["name"], linewidth=2.4, gid="curve")
     ax.set_yscale("log")
@@ -87,7 +91,7 @@ def plot_points_over_time(
     titles: Sequence[str],
     boxes: Float[Tensor, "moment 4"],
 ) -> Figure:
-    """One object's query at several moments of a training: its sampling points over the image, and the object's box.
+    """One object's query at several moments of a training: its sampling points and its box, with the image around it.
 
     records: of the same decoder layer. queries: the query that answers for the object at each moment. boxes: xyxy in
     pixels of the image. Raises ValueError unless all four are equally many.
@@ -99,7 +103,8 @@ def plot_points_over_time(
         )
     figure, axes = panels(1, len(records), IMAGE_INCHES)
     for ax, record, query, title, box in zip(axes[0], records, queries, titles, boxes):
-        plot_sampling_points(record, query, image, ax=ax, title=title, boxes=box[None])
+        region = region_around(box[None], *displayable(image).shape[:2])
+        plot_sampling_points(record, query, image, ax=ax, title=title, boxes=box[None], region=region)
     return figure
 
 

@@ -99,7 +99,8 @@ def plot_cost_matrix(cost: Float[Tensor, "query n"], assignment: Assignment, nam
 def plot_focal_loss(gammas: Sequence[float | int] = (0, 0.5, 1, 2, 5)) -> Figure:
     """Left: (1 - p)^γ · -log p for several γ, without α. Right: the loss as used, for a 1 and for a 0; log axis.
 
-    At most five γ. p is the probability that the model gives to the class. The dotted line is the prior at which training starts.
+    At most five γ. p is the probability that the model gives to the class. The dotted line is the prior at which
+    training starts.
     """
     figure, axes = panels(1, 2, CURVE_INCHES)
     left, right = axes[0]

@@ -108,7 +108,8 @@ def _draw_boxes(ax: Axes, boxes: Float[Tensor, "n 4"], size: tuple[int, int], gi
 
 def centres_drawn(figure: Figure) -> Sequence[tuple[int, int]]:
     """(usable, unusable) centres in each panel of `plot_proposals`, read from what was drawn."""
-    return [
-        tuple(sum(len(line.get_xdata()) for line in ax.lines if line.get_gid() == gid) for gid in ("usable", "unusable"))
-        for ax in figure.axes
-    ]
+    return [(_dots(ax, "usable"), _dots(ax, "unusable")) for ax in figure.axes]
+
+
+def _dots(ax: Axes, gid: str) -> int:
+    return sum(len(line.get_xdata()) for line in ax.lines if line.get_gid() == gid)

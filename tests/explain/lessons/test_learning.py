@@ -67,19 +67,22 @@ def a_record(shift: float) -> AttentionRecord:
     weights = torch.full((2, 5, 3, 2, 4), 1 / 8)
     locations = torch.full((2, 5, 3, 2, 4, 2), 0.25) + shift * torch.arange(5)[:, None, None, None, None]
     references = torch.full((2, 5, 2, 4), 0.5)
-    return AttentionRecord("decoder.layers.0.cross_attention", "decoder", 0, references, locations, weights, ((4, 6), (2, 3)))
+    name, shapes = "decoder.layers.0.cross_attention", ((4, 6), (2, 3))
+    return AttentionRecord(name, "decoder", 0, references, locations, weights, shapes)
 
 
 def test_points_of_each_moment_are_those_of_its_query():
     image = torch.randn(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(4))
     boxes = torch.tensor([[5.0, 6.0, 30.0, 20.0], [15.0, 6.0, 40.0, 20.0]])
-    figure = plot_points_over_time([a_record(0.0), a_record(0.1)], [1, 3], image, titles=["before", "after"], boxes=boxes)
+    records = [a_record(0.0), a_record(0.1)]
+    figure = plot_points_over_time(records, [1, 3], image, titles=["before", "after"], boxes=boxes)
     before, after = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     assert [before.get_title(), after.get_title()] == ["before", "after"]
     for ax, share, left in ((before, 0.25, 5), (after, 0.55, 15)):
         (dots,), (box,) = drawn(ax, "sampling point"), drawn(ax, "box")
         np.testing.assert_allclose(dots.get_offsets(), np.tile([share * WIDTH, share * HEIGHT], (24, 1)), rtol=1e-5)
         assert box.get_x() == left
+        assert ax.get_xlim()[1] - ax.get_xlim()[0] == pytest.approx(40)  # 1.6 times the box
 
 
 def test_unequal_numbers_of_moments_are_refused():

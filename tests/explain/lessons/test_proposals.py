@@ -36,7 +36,8 @@ def test_proposals_lie_at_their_centres_and_padding_is_crossed(image, mask):
     boxes, usable = proposal_boxes(mask[None], SHAPES)
     figure = plot_proposals(image, boxes[0], usable[0], SHAPES, valid_size=(32, 56))
     assert centres_drawn(figure) == [(28, 32), (8, 7), (6, 0)]
-    assert [ax.get_title() for ax in figure.axes] == [f"level {i}: {h} × {w} pixels" for i, (h, w) in enumerate(SHAPES)]
+    titles = [f"level {level}: {height} × {width} pixels" for level, (height, width) in enumerate(SHAPES)]
+    assert [ax.get_title() for ax in figure.axes] == titles
     (dots,), (crosses,) = drawn(figure.axes[0], "usable"), drawn(figure.axes[0], "unusable")
     x, y = dots.get_data()
     np.testing.assert_allclose(x, np.tile(np.arange(7) * 8 + 4, 4), rtol=1e-5)
