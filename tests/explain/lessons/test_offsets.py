@@ -68,7 +68,8 @@ def test_places_that_differ_by_rounding_are_one():
 def test_places_are_drawn_in_pixels_of_a_map_that_is_not_square():
     reference = torch.tensor([0.5, 0.25])
     locations = reference + star() / torch.tensor([WIDTH, HEIGHT])
-    figure = plot_places({"right": locations, "far": locations + 1}, {"right": reference, "far": reference}, HEIGHT, WIDTH)
+    references = {"right": reference, "far": reference}
+    figure = plot_places({"right": locations, "far": locations + 1}, references, HEIGHT, WIDTH)
     right, far = figure.axes
     drawn = torch.stack([torch.tensor(line.get_xydata()) for line in lines(right, "head")]).float()
     torch.testing.assert_close(drawn, star() + torch.tensor([7.0, 2.5]))
