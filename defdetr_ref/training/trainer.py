@@ -34,7 +34,9 @@ class Trainer:
         self.device = training_device(model)
         self.model = model.to(self.device)
         self.loss = DetectionLoss(model.config.num_classes)
-        self.optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
+        )
         self.average = None
         if config.ema_decay is not None:
             self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
