@@ -32,10 +32,11 @@ from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.digits import write_digits
 from defdetr_ref.data.shapes import write_shapes
 from defdetr_ref.data.transforms import PlainTransform
+from defdetr_ref.demo_report import PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
 from defdetr_ref.detector import DeformableDETR
-from defdetr_ref.evaluation import FIGURES, evaluate, evaluation_mode, jsonable
+from defdetr_ref.evaluation import evaluate, evaluation_mode, jsonable
 from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions
-from defdetr_ref.explain.page import PictureSection, write_page
+from defdetr_ref.explain.page import PictureSection
 from defdetr_ref.postprocess import postprocess
 from defdetr_ref.training import TrainConfig, train
 
@@ -49,7 +50,6 @@ PACKAGES = ("defdetr-ref", "torch", "numpy", "scipy", "pycocotools", "matplotlib
 
 PICTURED_IMAGES = 6
 EXPLAINED_OBJECTS = 3
-SCORE_THRESHOLD = 0.4
 DOTS_PER_INCH = 150
 
 
@@ -126,8 +126,8 @@ def run(
     settings = {"data": data, "seed": seed, "quick": quick, "images": demo_image_counts(quick)}
     report = _report(figures, settings, model, config, seconds)
     (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
-    page = _write_report(out, report, pictures)
-    print(f"AP {_percent(figures['AP'])}, AP50 {_percent(figures['AP50'])}; the report is {page}")
+    page = write_report(out, report, pictures)
+    print(f"AP {percent(figures['AP'])}, AP50 {percent(figures['AP50'])}; open {page}")
     return page
 
 
@@ -174,7 +174,7 @@ def _step(number: int, what: str, seconds: dict[str, float], part: str) -> Itera
     start = time.perf_counter()
     yield
     seconds[part] = time.perf_counter() - start
-    print(f"      {_duration(seconds[part])}", flush=True)
+    print(f"      {duration(seconds[part])}", flush=True)
 
 
 def _open(paths: dict[str, Path], transform: PlainTransform) -> tuple[CocoDetection, CocoDetection]:
@@ -224,97 +224,6 @@ def _first_samples(dataset: CocoDetection, count: int, least_objects: int) -> li
             return samples
     every = [dataset[index] for index in range(len(dataset))]
     return sorted(every, key=lambda sample: -len(sample[1]["labels"]))[:count]
-
-
-PICTURE_TEXTS = {
-    "predictions": (
-        "What it finds",
-        "Pairs of pictures: on the left what is really there, on the right every box that the detector gives a score "
-        f"of at least {SCORE_THRESHOLD:g}. They are the first validation images, not the best ones. Nothing was "
-        "suppressed or merged: the detector is trained to answer once for each object.",
-    ),
-    "attention": (
-        "Where it looks",
-        "One row for an object: a small one, a medium one and a large one. Every circle is a point that was read from "
-        "the feature maps, of all heads and levels; the lighter it is, the more it counts. Left: one pixel (green "
-        "cross) in the last layer of the encoder. Right: the object query that answers for the object, in the last "
-        "layer of the decoder, with its box, enlarged. A good detector spreads the points over the object and to its "
-        "edges.",
-    ),
-    "refinement": (
-        "How a box is corrected",
-        "The same three objects, a row for each, enlarged. At the start each query has the box that the encoder "
-        "proposed; every decoder layer moves and resizes the box of the layer before. Dashed: the true box. The number "
-        "is the overlap with it, intersection over union: 1 is perfect.",
-    ),
-    "curves": (
-        "How it learned",
-        "Left: the training loss by epoch, on a logarithmic axis. The total adds the terms of all decoder layers and "
-        "of the proposals, weighted as in the paper; the others are those of the last layer. Right: average precision "
-        "on the validation images, for all objects and by their size.",
-    ),
-}
-
-
-def _write_report(out: Path, report: dict[str, Any], pictures: list[PictureSection]) -> Path:
-    settings, seconds, machine = report["settings"], report["seconds"], report["machine"]
-    images = settings["images"]
-    tables = {
-        "Quality, %": {FIGURE_NAMES.get(name, name): _percent(report[name]) for name in FIGURES},
-        "Effort": {
-            "parameters": f"{report['parameters']:,}",
-            "training images": f"{images['train']:,}",
-            "epochs": str(settings["train"]["epochs"]),
-            "batch size": str(settings["train"]["batch_size"]),
-            "seed": str(settings["seed"]),
-            "drawing the data": _duration(seconds["draw"]),
-            "training": _duration(seconds["train"]),
-            "evaluation": _duration(seconds["evaluate"]),
-            "pictures": _duration(seconds["pictures"]),
-            "CPU cores": str(machine["cpu_count"]),
-            "device": machine["device"],
-        },
-    }
-    lead = (
-        f"A small Deformable DETR, trained from random weights on {images['train']:,} drawn images of "
-        f"{settings['data']} and judged on {images['val']:,} others."
-        + (" This was a quick run: everything works, but nothing was learned yet." if settings["quick"] else "")
-    )
-    tables_text = (
-        "The twelve figures of the COCO benchmark. AP, average precision, is the area under the curve of precision "
-        "over recall, the mean over ten strictnesses of overlap; AR is the share of objects found. Higher is "
-        "better, 100 is perfect. – stands for what these images do not define."
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-    page = out / "index.html"
-    write_page(page, "Deformable DETR: the demo", lead, tables_text, tables, pictures, f"Made with {versions}.")
-    return page
-
-
-FIGURE_NAMES = {
-    "AP": "AP, overlap 0.50 to 0.95",
-    "AP50": "AP at overlap 0.50",
-    "AP75": "AP at overlap 0.75",
-    "AP_small": "AP, small objects",
-    "AP_medium": "AP, medium objects",
-    "AP_large": "AP, large objects",
-    "AR1": "AR with 1 box an image",
-    "AR10": "AR with 10 boxes",
-    "AR100": "AR with 100 boxes",
-    "AR_small": "AR, small objects",
-    "AR_medium": "AR, medium objects",
-    "AR_large": "AR, large objects",
-}
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _duration(seconds: float) -> str:
-    """ "38.2 s", "12 min 5 s"."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def _parameter_count(model: torch.nn.Module) -> int:

@@ -76,8 +76,9 @@ def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: s
     """The three terms of one layer, under their names plus `suffix`."""
     logits, boxes = outputs["pred_logits"], outputs["pred_boxes"]
     assignments = hungarian_match(logits, boxes, targets)
+    image, query = matched_queries(assignments)
     labels = one_hot_labels(logits, targets, assignments)
-    matched = torch.cat([image_boxes[query] for image_boxes, (query, _) in zip(boxes, assignments)])  # (n, 4)
+    matched = boxes[image, query]  # (n, 4)
     wanted = torch.cat([target["boxes"][index] for target, (_, index) in zip(targets, assignments)])  # (n, 4)
     giou = generalized_box_iou_pairs(matched, wanted)
     return {
@@ -92,9 +93,15 @@ def one_hot_labels(
 ) -> Float[Tensor, "batch query classes"]:
     """1 where a matched query should say its object's class; unmatched queries are a row of zeros."""
     labels = torch.zeros_like(logits)
-    for image, (target, (query, index)) in enumerate(zip(targets, assignments)):
-        labels[image, query, target["labels"][index]] = 1
+    wanted = torch.cat([target["labels"][index] for target, (_, index) in zip(targets, assignments)])  # (n,)
+    labels[*matched_queries(assignments), wanted] = 1
     return labels
+
+
+def matched_queries(assignments: list[Assignment]) -> tuple[Tensor, Tensor]:
+    """Image and query of all matched queries of a batch, (n,) each."""
+    image = torch.cat([torch.full_like(query, image) for image, (query, _) in enumerate(assignments)])
+    return image, torch.cat([query for query, _ in assignments])
 
 
 def generalized_box_iou_pairs(a: Float[Tensor, "n 4"], b: Float[Tensor, "n 4"]) -> Float[Tensor, "n"]:

@@ -46,12 +46,13 @@ def hungarian_match(
     targets: [{"labels": (n,), "boxes": (n, 4) cxcywh}], one for each image. Each object gets one query (if there are
     enough), each query at most one object.
     """
+    labels = torch.cat([target["labels"] for target in targets])  # (n,), of all images together
+    target_boxes = torch.cat([target["boxes"] for target in targets])  # (n, 4)
+    cost = matching_cost(logits.flatten(0, 1), boxes.flatten(0, 1), labels, target_boxes)  # (N·Q, n)
+    # A diverged model must show up as a loss that is NaN, with its name, not as an error of the assignment.
+    cost = cost.nan_to_num(nan=IMPOSSIBLE, posinf=IMPOSSIBLE, neginf=-IMPOSSIBLE).cpu().unflatten(0, logits.shape[:2])
     assignments = []
-    for image_logits, image_boxes, target in zip(logits, boxes, targets):
-        cost = matching_cost(image_logits, image_boxes, target["labels"], target["boxes"])
-        # A diverged model must show up as a loss that is NaN, with its name, not as an error of the assignment.
-        cost = cost.cpu().nan_to_num(nan=IMPOSSIBLE, posinf=IMPOSSIBLE, neginf=-IMPOSSIBLE)
-        query, target_index = linear_sum_assignment(cost.numpy())
-        device = logits.device
-        assignments.append((torch.as_tensor(query, device=device), torch.as_tensor(target_index, device=device)))
+    for image, image_cost in enumerate(cost.split([len(target["labels"]) for target in targets], dim=-1)):
+        query, index = linear_sum_assignment(image_cost[image].numpy())
+        assignments.append((torch.as_tensor(query, device=logits.device), torch.as_tensor(index, device=logits.device)))
     return assignments

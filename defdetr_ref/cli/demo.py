@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run the demo and say which page to open."""
+    """Run the demo; it says which page to open."""
     from defdetr_ref import demo
 
-    print(f"open {demo.run(args.out, data=args.data, seed=args.seed, quick=args.quick)}")
+    demo.run(args.out, data=args.data, seed=args.seed, quick=args.quick)

@@ -72,7 +72,7 @@ def test_a_heat_map_shows_each_level_and_the_boxes(image):
     maps = [drawn(ax, "heat map")[0] for ax in shown[1:4]]
     assert [grid.get_array().shape for grid in maps] == SHAPES
     assert [grid.get_clim() for grid in maps] == [(0, 1)] * 3
-    np.testing.assert_allclose(maps[1].get_array()[1, 2], 67 / 80, rtol=1e-6)
+    np.testing.assert_allclose(maps[1].get_array()[2, 1], 71 / 80, rtol=1e-6)
     assert all(grid.get_extent() == [0, WIDTH, HEIGHT, 0] for grid in maps)
     (true_box,), boxes = drawn(shown[0], "truth"), drawn(shown[-1], "box")
     np.testing.assert_allclose([true_box.get_x(), true_box.get_y()], [30, 12], rtol=1e-5)
