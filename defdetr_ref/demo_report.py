@@ -6,7 +6,7 @@ from typing import Any
 from defdetr_ref.evaluation import FIGURES
 from defdetr_ref.explain.page import PictureSection, write_page
 
-SCORE_THRESHOLD = 0.4  # of the boxes that the page shows
+SCORE_THRESHOLD = 0.3  # of the boxes that the page shows
 
 PICTURE_TEXTS = {
     "predictions": (
