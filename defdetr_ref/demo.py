@@ -58,7 +58,7 @@ def demo_train_config(data: str = "shapes", seed: int = 0, quick: bool = False) 
     if quick:
         return TrainConfig(epochs=1, batch_size=4, backbone_lr_factor=1.0, seed=seed)
     return TrainConfig(
-        epochs=8,
+        epochs=10,
         batch_size=8,  # many small steps learn more in ten minutes than few large ones
         lr=8e-4,
         backbone_lr_factor=1.0,
@@ -66,7 +66,7 @@ def demo_train_config(data: str = "shapes", seed: int = 0, quick: bool = False) 
         clip_norm=1.0,
         schedule="cosine",
         warmup_steps=200,
-        eval_every=2,
+        eval_every=3,
         seed=seed,
     )
 
