@@ -134,7 +134,7 @@ def test_pictures_of_one_name_do_not_overwrite_each_other():
     assert names == ["cat.boxes.png", "cat.2.boxes.png", "dog.boxes.png", "cat.3.boxes.png"]
 
 
-def test_demo_is_called_with_its_options(monkeypatch, capsys):
+def test_demo_is_called_with_its_options(monkeypatch):
     calls = []
     fake = types.ModuleType("defdetr_ref.demo")
     fake.run = lambda out, data, seed, quick: calls.append((out, data, seed, quick)) or Path(out) / "index.html"
@@ -142,7 +142,6 @@ def test_demo_is_called_with_its_options(monkeypatch, capsys):
     monkeypatch.setattr("defdetr_ref.demo", fake, raising=False)
     assert defdetr("demo", "--data", "digits", "--out", "runs/x", "--seed", "3", "--quick") == 0
     assert calls == [("runs/x", "digits", 3, True)]
-    assert str(Path("runs/x/index.html")) in capsys.readouterr().out
 
 
 # ------------------------------------------------------------------------------------------ choices
