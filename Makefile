@@ -22,7 +22,7 @@ demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
 
 lab: $(VENV)/.lab
-	$(BIN)/jupyter lab $(firstword $(NOTEBOOKS))
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(firstword $(NOTEBOOKS))
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --durations=15 tests
