@@ -44,7 +44,7 @@ def plot_levels(
     ratios = torch.ones(len(spatial_shapes), 2) if valid_ratios is None else valid_ratios
     heaviest = weights.detach().max().item()
     for level, (ax, (height, width)) in enumerate(zip(axes[0], spatial_shapes, strict=True)):
-        _draw_grid(ax, height, width, ratios[level].tolist())
+        draw_grid(ax, height, width, ratios[level].tolist())
         points = to_pixels(locations.detach()[:, level].flatten(0, 1), height, width).numpy()
         ax.scatter(
             *points.T, c=weights.detach()[:, level].flatten().numpy(), cmap=WEIGHT_COLOURS, s=22, vmin=0, vmax=heaviest,
@@ -57,7 +57,7 @@ def plot_levels(
     return figure
 
 
-def _draw_grid(ax: Axes, height: int, width: int, ratio: list[float]) -> None:
+def draw_grid(ax: Axes, height: int, width: int, ratio: list[float]) -> None:
     """The pixels of a level, with what is padding on the right and at the bottom hatched."""
     ax.add_patch(Rectangle((0, 0), width, height, facecolor="none", edgecolor=INK, linewidth=1.2, gid="level"))
     if height <= MOST_LINES and width <= MOST_LINES:
