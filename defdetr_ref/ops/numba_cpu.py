@@ -176,63 +176,36 @@ def _arrays(*tensors: Tensor) -> list[np.ndarray]:
     return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
-def _shapes_array(flat_shapes: list[int]) -> np.ndarray:
-    return np.array(flat_shapes, dtype=np.int64).reshape(-1, 2)
+def forward(
+    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
+    """value (N, S, M, D), sampling_locations (N, Q, M, L, K, 2), attention_weights (N, Q, M, L, K) → (N, Q, M·D).
 
-
-@torch.library.custom_op("defdetr::ms_deform_attn_numba", mutates_args=(), device_types="cpu")
-def numba_operator(value: Tensor, flat_shapes: list[int], locations: Tensor, weights: Tensor) -> Tensor:
-    """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `ms_deform_attn`."""
-    batch, queries, heads = weights.shape[:3]
+    float32 or float64 tensors on the CPU, all of one dtype.
+    """
+    batch, queries, heads = attention_weights.shape[:3]
     output = value.new_zeros(batch, queries, heads, value.shape[3])
+    kernel = kernels_for(value.shape[3])[0]
+    shapes = np.array(spatial_shapes, dtype=np.int64)
+    value_array, *arrays = _arrays(value, sampling_locations, attention_weights)
     blocks = -(-queries // QUERY_BLOCK)
-    forward = kernels_for(value.shape[3])[0]
-    arrays = _arrays(value, locations, weights)
-    share_out(forward, (arrays[0], _shapes_array(flat_shapes), *arrays[1:], output.numpy()), batch * blocks * heads)
+    share_out(kernel, (value_array, shapes, *arrays, output.numpy()), batch * blocks * heads)
     return output.flatten(2)
 
 
-@torch.library.custom_op("defdetr::ms_deform_attn_numba_backward", mutates_args=(), device_types="cpu")
-def numba_operator_backward(
-    grad: Tensor, value: Tensor, flat_shapes: list[int], locations: Tensor, weights: Tensor
+def backward(
+    grad_output: Tensor,
+    value: Tensor,
+    spatial_shapes: list[tuple[int, int]],
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of value, locations and weights."""
-    grads = [torch.zeros(x.shape, dtype=x.dtype) for x in (value, locations, weights)]
-    batch, _, heads, levels = weights.shape[:4]
-    backward = kernels_for(value.shape[3])[1]
-    arrays = _arrays(grad.unflatten(-1, (heads, value.shape[3])), value, locations, weights)
-    arguments = (*arrays[:2], _shapes_array(flat_shapes), *arrays[2:], *(x.numpy() for x in grads))
-    share_out(backward, arguments, batch * heads * levels)
-    return tuple(grads)
-
-
-@numba_operator.register_fake
-def _(value, flat_shapes, locations, weights):
-    return value.new_empty(weights.shape[0], weights.shape[1], weights.shape[2] * value.shape[3])
-
-
-@numba_operator_backward.register_fake
-def _(grad, value, flat_shapes, locations, weights):
-    return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in (value, locations, weights))
-
-
-def _setup_context(ctx, inputs, output):
-    value, ctx.flat_shapes, locations, weights = inputs
-    ctx.save_for_backward(value, locations, weights)
-
-
-def _backward(ctx, grad):
-    value, locations, weights = ctx.saved_tensors
-    grads = numba_operator_backward(grad, value, ctx.flat_shapes, locations, weights)
-    return grads[0], None, grads[1], grads[2]
-
-
-numba_operator.register_autograd(_backward, setup_context=_setup_context)
-
-
-def ms_deform_attn_numba(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
-) -> Tensor:
-    """The sums of Eq. 3 on the CPU, float32 or float64. See `ms_deform_attn` for the arguments."""
-    flat_shapes = [side for shape in spatial_shapes for side in shape]
-    return numba_operator(value, flat_shapes, sampling_locations, attention_weights)
+    """Gradients of value, sampling_locations and attention_weights, contiguous, each in the shape of its tensor."""
+    inputs = (value, sampling_locations, attention_weights)
+    grads = tuple(torch.zeros(tensor.shape, dtype=tensor.dtype) for tensor in inputs)
+    batch, _, heads, levels = attention_weights.shape[:4]
+    kernel = kernels_for(value.shape[3])[1]
+    shapes = np.array(spatial_shapes, dtype=np.int64)
+    grad_array, value_array, *arrays = _arrays(grad_output.unflatten(-1, (heads, value.shape[3])), *inputs)
+    share_out(kernel, (grad_array, value_array, shapes, *arrays, *(grad.numpy() for grad in grads)), batch * heads * levels)
+    return grads

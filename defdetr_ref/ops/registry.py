@@ -7,7 +7,7 @@ from torch import Tensor
 
 from . import loops
 from .checks import check_operator_inputs, normalise_shapes
-from .numba_cpu import ms_deform_attn_numba
+from .compiled import ms_deform_attn_compiled
 from .torch_ref import ms_deform_attn_torch
 
 
@@ -32,7 +32,7 @@ class _LoopsFunction(torch.autograd.Function):
 BACKENDS: dict[str, Callable[..., Tensor]] = {
     "loops": _LoopsFunction.apply,
     "torch": ms_deform_attn_torch,
-    "numba": ms_deform_attn_numba,
+    "numba": ms_deform_attn_compiled,
 }
 COMPILED_DTYPES = (torch.float32, torch.float64)
 

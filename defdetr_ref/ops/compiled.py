@@ -1,0 +1,79 @@
+"""The compiled kernels as one PyTorch operator, `torch.ops.defdetr.ms_deform_attn`: autograd, torch.compile, torch.export.
+
+PyTorch picks the kernel by the tensors' device: `numba_cpu.py` on a CPU, the package `defdetr_cuda` on an NVIDIA GPU.
+The operator is a single node for the compiler, which asks the *fake* versions below for the shapes of the results.
+"""
+
+import torch
+from torch import Tensor
+
+from . import numba_cpu
+
+Shapes = list[tuple[int, int]]
+
+
+def _pairs(flat_shapes: list[int]) -> Shapes:
+    """H_1, W_1, H_2, W_2, … → [(H_1, W_1), (H_2, W_2), …]; an operator's signature knows no lists of pairs."""
+    return list(zip(flat_shapes[::2], flat_shapes[1::2]))
+
+
+@torch.library.custom_op("defdetr::ms_deform_attn", mutates_args=(), device_types="cpu")
+def operator(value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor) -> Tensor:
+    """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `registry.ms_deform_attn`."""
+    return numba_cpu.forward(value, _pairs(flat_shapes), sampling_locations, attention_weights)
+
+
+@torch.library.custom_op("defdetr::ms_deform_attn_backward", mutates_args=(), device_types="cpu")
+def operator_backward(
+    grad_output: Tensor, value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of value, sampling_locations and attention_weights."""
+    return numba_cpu.backward(grad_output, value, _pairs(flat_shapes), sampling_locations, attention_weights)
+
+
+@operator.register_kernel("cuda")
+def _(value, flat_shapes, sampling_locations, attention_weights):
+    import defdetr_cuda  # only here: it is a package of its own, not needed without a GPU
+
+    return defdetr_cuda.forward(value, _pairs(flat_shapes), sampling_locations, attention_weights)
+
+
+@operator_backward.register_kernel("cuda")
+def _(grad_output, value, flat_shapes, sampling_locations, attention_weights):
+    import defdetr_cuda
+
+    return defdetr_cuda.backward(grad_output, value, _pairs(flat_shapes), sampling_locations, attention_weights)
+
+
+@operator.register_fake
+def _(value, flat_shapes, sampling_locations, attention_weights):
+    batch, queries, heads = attention_weights.shape[:3]
+    return value.new_empty(batch, queries, heads * value.shape[3])
+
+
+@operator_backward.register_fake
+def _(grad_output, value, flat_shapes, sampling_locations, attention_weights):
+    inputs = (value, sampling_locations, attention_weights)
+    return tuple(torch.empty_like(tensor, memory_format=torch.contiguous_format) for tensor in inputs)
+
+
+def _save_inputs(ctx, inputs, output):
+    value, ctx.flat_shapes, sampling_locations, attention_weights = inputs
+    ctx.save_for_backward(value, sampling_locations, attention_weights)
+
+
+def _backward(ctx, grad_output):
+    value, locations, weights = ctx.saved_tensors
+    grad_value, grad_locations, grad_weights = operator_backward(grad_output, value, ctx.flat_shapes, locations, weights)
+    return grad_value, None, grad_locations, grad_weights
+
+
+operator.register_autograd(_backward, setup_context=_save_inputs)
+
+
+def ms_deform_attn_compiled(
+    value: Tensor, spatial_shapes: Shapes, sampling_locations: Tensor, attention_weights: Tensor
+) -> Tensor:
+    """The sums of Eq. 3 by the compiled kernel of the tensors' device. See `ms_deform_attn` for the arguments."""
+    flat_shapes = [side for shape in spatial_shapes for side in shape]
+    return operator(value, flat_shapes, sampling_locations, attention_weights)
