@@ -9,17 +9,21 @@ The operator is a child module of every attention module, called with the finish
 hooks see everything, and the model needs no "also return your attention" argument.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from defdetr_ref.attention import DeformableSampling
+from defdetr_ref.explain import hugging_face
+from defdetr_ref.explain.hugging_face import Sampling
 
 PARTS = ("encoder", "decoder")
 
@@ -91,17 +95,17 @@ class Recording:
         return len(self.passes)
 
 
-Capture = Callable[[Mapping[str, Any]], tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]]
+Capture = Callable[[Mapping[str, Any]], Sampling]
 
 
-def capture_sampling(arguments: Mapping[str, Any]) -> tuple[Tensor, Tensor, tuple[tuple[int, int], ...]]:
+def capture_sampling(arguments: Mapping[str, Any]) -> Sampling:
     """Locations, weights and level shapes from the arguments, by name, of `DeformableSampling.forward`."""
     shapes = tuple((int(height), int(width)) for height, width in arguments["spatial_shapes"])
     return arguments["sampling_locations"].detach(), arguments["attention_weights"].detach(), shapes
 
 
-# How to read each kind of operator. Another library's model needs one more line here, or in `record(operators=…)`: its
-# operator is a child module called with the same things under other names.
+# How to read each kind of operator. Hugging Face's are known, see hugging_face.py. Another library's model needs one more
+# line in `record(operators=…)`: its operator is a child module called with the same things under other names.
 OPERATORS: dict[type[nn.Module], Capture] = {DeformableSampling: capture_sampling}
 
 
@@ -115,50 +119,63 @@ def record(
     `model.encoder(…)`, is recorded too, in a pass whose outputs stay None. Hooks are gone after the block, also when
     it raises; the model computes exactly what it computes without them.
 
-    operators: for every class of operator, how to read its arguments.
+    model: of this package, or any model of transformers with multi-scale deformable attention (Deformable DETR,
+        RT-DETR, Grounding DINO, Mask2Former, OneFormer …).
+    operators: for every other class of operator, how to read its arguments.
 
     Raises ValueError if the model has no deformable attention.
     """
-    found = [(name, module) for name, module in model.named_modules() if name and isinstance(module, tuple(operators))]
-    if not found:
+    operators = {**hugging_face.operators_in(model), **operators}
+    modules = [(name, module) for name, module in model.named_modules() if name and isinstance(module, tuple(operators))]
+    around = [name.rpartition(".")[0] for name, _ in modules]  # the attention module that holds the operator
+    functions = hugging_face.attentions_in(model)
+    if not modules and not functions:
         raise ValueError(
             f"record: {type(model).__name__} holds no deformable attention to record "
-            f"(looked for {', '.join(operator.__name__ for operator in operators)})"
+            f"(looked for {', '.join(operator.__name__ for operator in operators)} and those of transformers)"
         )
     recording = Recording()
-    handles = [model.register_forward_pre_hook(lambda *_: recording.passes.append(ForwardPass()))]
-    try:
-        for name, operator in found:
+    references: dict[str, Tensor] = {}  # of the attentions that are running, by their names
+    note = functools.partial(_add_record, recording, references)
+    with ExitStack() as cleanup:
+
+        def keep(handle: RemovableHandle) -> None:
+            cleanup.callback(handle.remove)
+
+        keep(model.register_forward_pre_hook(lambda *_: recording.passes.append(ForwardPass())))
+        for name in (*around, *(name for name, _ in functions)):
+            keep(_remember_references(model.get_submodule(name), name, references))
+        for attention, (_, operator) in zip(around, modules, strict=True):
             capture = next(capture for kind, capture in operators.items() if isinstance(operator, kind))
-            handles += _watch(model, name, operator, capture, recording)
-        handles.append(model.register_forward_hook(lambda _, __, outputs: _finish(recording, outputs)))
+            keep(_note_call(operator, attention, capture, note))
+        cleanup.enter_context(hugging_face.watched_functions(functions, note))
+        keep(model.register_forward_hook(lambda _, __, outputs: _finish(recording, outputs)))
         yield recording
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _watch(model: nn.Module, operator_name: str, operator: nn.Module, capture: Capture, recording: Recording) -> list:
-    """Hook one operator for its locations and weights, and the attention module around it for its references."""
-    attention_name = operator_name.rpartition(".")[0]
-    attention = model.get_submodule(attention_name)
-    seen: dict[str, Tensor] = {}
+def _remember_references(attention: nn.Module, name: str, references: dict[str, Tensor]) -> RemovableHandle:
+    """The reference points are an argument of the attention, not of the operator inside."""
 
-    def remember_references(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        references = _by_name(module, args, kwargs)["reference_points"].detach()
-        seen["reference_points"] = references if references.ndim == 4 else references[:, :, None]  # Eq. 2 has one level
+    def remember(module: nn.Module, args: tuple, kwargs: dict) -> None:
+        points = _by_name(module, args, kwargs)["reference_points"].detach()
+        references[name] = points if points.ndim == 4 else points[:, :, None]  # Eq. 2 has one level
 
-    def add_record(module: nn.Module, args: tuple, kwargs: dict) -> None:
-        locations, weights, shapes = capture(_by_name(module, args, kwargs))
-        part, layer = _part_and_layer(attention_name)
-        _running_pass(recording).records.append(
-            AttentionRecord(attention_name, part, layer, seen.pop("reference_points"), locations, weights, shapes)
-        )
+    return attention.register_forward_pre_hook(remember, with_kwargs=True)
 
-    return [
-        attention.register_forward_pre_hook(remember_references, with_kwargs=True),
-        operator.register_forward_pre_hook(add_record, with_kwargs=True),
-    ]
+
+def _note_call(
+    operator: nn.Module, name: str, capture: Capture, note: Callable[[str, Sampling], None]
+) -> RemovableHandle:
+    return operator.register_forward_pre_hook(
+        lambda module, args, kwargs: note(name, capture(_by_name(module, args, kwargs))), with_kwargs=True
+    )
+
+
+def _add_record(recording: Recording, references: dict[str, Tensor], name: str, sampling: Sampling) -> None:
+    locations, weights, shapes = sampling
+    points = references.pop(name).expand(-1, -1, len(shapes), -1)  # some models have one reference for all levels
+    part, layer = _part_and_layer(name)
+    _running_pass(recording).records.append(AttentionRecord(name, part, layer, points, locations, weights, shapes))
 
 
 def _by_name(module: nn.Module, args: tuple, kwargs: dict) -> dict[str, Any]:
@@ -167,10 +184,14 @@ def _by_name(module: nn.Module, args: tuple, kwargs: dict) -> dict[str, Any]:
 
 
 def _part_and_layer(name: str) -> tuple[str, int]:
-    """("decoder", 3) for "decoder.layers.3.cross_attention"; ("", 0) where the path does not say."""
+    """("decoder", 3) for "decoder.layers.3.cross_attention"; ("", 0) where the path does not say.
+
+    The innermost name counts: "pixel_level_module.decoder.encoder.layers.0.self_attn" is an encoder in a pixel decoder.
+    """
     steps = name.split(".")
-    part = next((step for step in steps if step in PARTS), "")
-    return part, next((int(step) for step in steps if step.isdigit()), 0)
+    start = max((place for place, step in enumerate(steps) if step in PARTS), default=None)
+    part = "" if start is None else steps[start]
+    return part, next((int(step) for step in steps[start:] if step.isdigit()), 0)
 
 
 def _running_pass(recording: Recording) -> ForwardPass:
