@@ -14,10 +14,7 @@ Called again on the same folder, it goes on where it stopped.
 """
 
 import dataclasses
-import importlib.metadata
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +35,7 @@ from defdetr_ref.evaluation import evaluate, evaluation_mode, jsonable
 from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions
 from defdetr_ref.explain.page import PictureSection
 from defdetr_ref.postprocess import postprocess
+from defdetr_ref.provenance import machine, versions
 from defdetr_ref.training import TrainConfig, train
 
 DATA_SETS: dict[str, Callable[..., dict[str, Path]]] = {"shapes": write_shapes, "digits": write_digits}
@@ -46,7 +44,6 @@ TRAIN_TRANSFORMS = {  # a mirrored shape is a shape, a mirrored digit is none
     "digits": PlainTransform(),
 }
 DATA_SEED = 0  # everyone judges on the same images, whatever the seed of the training
-PACKAGES = ("defdetr-ref", "torch", "numpy", "scipy", "pycocotools", "matplotlib", "pillow")
 
 PICTURED_IMAGES = 6
 EXPLAINED_OBJECTS = 3
@@ -154,16 +151,8 @@ def _report(
         "settings": {**settings, "model": dataclasses.asdict(model.config), "train": dataclasses.asdict(config)},
         "parameters": _parameter_count(model),
         "seconds": {part: round(value, 2) for part, value in seconds.items()},
-        "machine": {
-            "cpu_count": os.cpu_count(),
-            "torch_threads": torch.get_num_threads(),
-            "device": _device(),
-            "platform": platform.platform(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in PACKAGES},
-        },
+        "machine": machine(_device()),
+        "versions": versions(),
     }
 
 

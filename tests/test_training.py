@@ -243,6 +243,18 @@ def test_metrics_are_means_over_the_steps(tmp_path, sets, monkeypatch):
         assert record[name] == pytest.approx((first + steps[1][name]) / 2)
 
 
+def test_what_is_measured_joins_the_record_of_every_epoch(tmp_path, sets):
+    seen = []
+
+    def measure(model):
+        seen.append(model)
+        return {"looked": len(seen)}
+
+    model, result = run(tmp_path, sets[0], replace(CONFIG, epochs=2), measure=measure)
+    assert seen == [model, model] and [record["looked"] for record in result["metrics"]] == [1, 2]
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["looked"] == 2
+
+
 def test_best_is_the_epoch_with_the_highest_ap(tmp_path, sets, monkeypatch):
     figures = iter([math.nan, 0.0, 0.3, 0.3, 0.2])
     monkeypatch.setattr(Trainer, "evaluate", lambda self, val_set: {"AP": next(figures)})

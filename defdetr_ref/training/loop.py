@@ -1,6 +1,7 @@
 """From the first epoch to the last."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     notes: dict[str, Any] | None = None,
+    measure: Callable[[nn.Module], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place and write the run into `run_folder`.
 
@@ -33,6 +35,7 @@ def train(
     (image, target) as it does (val_set also needs `coco` and `image_ids`). resume: go on after the last finished
     epoch; the other arguments must be those of the first time, except that there may be more epochs. notes: what else
     to keep in every checkpoint, beside the categories' names and how images are resized; numbers, strings, dicts.
+    measure: called with the model after every epoch; what it returns joins the epoch's record, so it must fit into JSON.
 
     Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder
     already holds a run, and NonFiniteLoss.
@@ -51,7 +54,7 @@ def train(
         total, done = config.epochs * steps, trainer.epoch * steps
         with tqdm(total=total, initial=done, desc="train", disable=not (progress and team.leads)) as bar:
             while trainer.epoch < config.epochs:
-                record = _one_epoch(trainer, val_set, bar)
+                record = _one_epoch(trainer, val_set, bar, measure)
                 if team.leads:
                     run.add_metrics(record)
                     trainer.save({**notes_of(train_set), **(notes or {})}, record.get("AP"))
@@ -63,8 +66,10 @@ def train(
         return {"metrics": run.read_metrics(), "checkpoint": run.last}
 
 
-def _one_epoch(trainer: Trainer, val_set: Dataset | None, bar: tqdm) -> dict[str, Any]:
-    """Train an epoch, evaluate if it is due, and return the line for metrics.jsonl."""
+def _one_epoch(
+    trainer: Trainer, val_set: Dataset | None, bar: tqdm, measure: Callable[[nn.Module], dict[str, Any]] | None
+) -> dict[str, Any]:
+    """Train an epoch, evaluate if it is due, measure, and return the line for metrics.jsonl."""
     start = time.perf_counter()
     means = trainer.train_epoch(bar)
     trainer.epoch += 1
@@ -72,6 +77,8 @@ def _one_epoch(trainer: Trainer, val_set: Dataset | None, bar: tqdm) -> dict[str
     due = trainer.epoch % trainer.config.eval_every == 0 or trainer.epoch == trainer.config.epochs
     if val_set is not None and due:
         record |= jsonable(trainer.evaluate(val_set))
+    if measure is not None:
+        record |= measure(trainer.evaluated_model)
     record["seconds"] = round(time.perf_counter() - start, 2)
     return record
 
