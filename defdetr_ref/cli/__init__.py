@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · demo`.
+"""The command line: `defdetr draw · train · eval · detect · demo · study`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import demo, detect, draw, evaluate, train
+from defdetr_ref.cli import demo, detect, draw, evaluate, study, train
 
-COMMANDS = {"draw": draw, "train": train, "eval": evaluate, "detect": detect, "demo": demo}
+COMMANDS = {"draw": draw, "train": train, "eval": evaluate, "detect": detect, "demo": demo, "study": study}
 
 USER_ERROR = 2  # also argparse's own
 INTERRUPTED = 130  # the shells' code for Ctrl-C

@@ -1,0 +1,39 @@
+"""Files of results: whole or not there, and never those of other settings."""
+
+import json
+
+import pytest
+
+from defdetr_ref.studies.results import finished, write_json
+
+
+def test_written_whole_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "deep" / "one.json"
+    write_json(path, {"a": (1, 2)})
+    write_json(path, {"a": (1, 3)})
+    assert json.loads(path.read_text()) == {"a": [1, 3]} and list(path.parent.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
+    path = tmp_path / "one.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+
+
+def test_finished_means_the_very_same_settings(tmp_path):
+    path = tmp_path / "one.json"
+    identity = {"run": {"lr": 0.1, "sizes": (1, 2)}, "seed": 3}
+    assert not finished(path, identity)
+    write_json(path, {**identity, "AP": 0.5})
+    assert finished(path, identity)
+    with pytest.raises(ValueError, match="one.json holds the results of other settings.*differs in seed"):
+        finished(path, {**identity, "seed": 4})
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path):
+    path = tmp_path / "one.json"
+    path.write_text("{cut")
+    with pytest.raises(ValueError, match="one.json is not a JSON file; delete it"):
+        finished(path, {})
