@@ -3,8 +3,15 @@
     with record(model) as recording:
         model(images, mask)
     plot_sampling_points(recording[-1].decoder[-1], query, images[0])
+
+    Explorer(model, images[0])                 # in a notebook: move the query
+    save_explorer("page.html", model, image)   # the same as a file
 """
 
+import importlib
+from typing import Any
+
+from defdetr_ref.explain.explorer_page import save_explorer
 from defdetr_ref.explain.figures import figure_facts, plot_curves, plot_predictions, plot_refinement
 from defdetr_ref.explain.objects import explain_objects
 from defdetr_ref.explain.recording import (
@@ -31,7 +38,19 @@ __all__ = [
     "plot_refinement",
     "plot_sampling_points",
     "record",
+    "save_explorer",
     "select_points",
     "to_pixels",
     "token_at",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Explorer` is imported when it is first used: it alone needs anywidget."""
+    if name == "Explorer":
+        return importlib.import_module(f"{__name__}.explorer").Explorer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "Explorer"])

@@ -1,0 +1,122 @@
+"""The explorer as one HTML file that opens from disk: its module, its style, the table of points, and nothing else."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from torch import nn
+
+from defdetr_ref.explain.exploration import Picture, explore
+from defdetr_ref.explain.explorer_state import State, describe
+from defdetr_ref.explain.outputs import category_names
+
+WEB = Path(__file__).parent / "web"
+SCRIPTS = ("explorer_data.js", "explorer_drawing.js", "explorer_panels.js", "explorer_controls.js", "explorer.js")
+EXPORT = "export default { render };"
+
+PAGE = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+<style>
+body { margin: 0; background: #f6f7f8; font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #222; }
+main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
+h1 { font-size: 1.4rem; margin: 0 0 .8rem; }
+$style
+</style>
+</head>
+<body>
+<main>
+<h1>$title</h1>
+<div id="explorer"></div>
+<noscript>The explorer needs JavaScript.</noscript>
+</main>
+<script type="application/json" id="explorer-state">$state</script>
+<script type="module">
+$module
+const state = JSON.parse(document.getElementById("explorer-state").textContent);
+render({ model: savedModel(state), el: document.getElementById("explorer") });
+</script>
+</body>
+</html>
+""")
+
+
+def module_source() -> str:
+    """The explorer's ES module. It is written in several files that share one scope, so no bundler is needed."""
+    return "\n".join((WEB / name).read_text(encoding="utf-8") for name in SCRIPTS)
+
+
+def style_source() -> str:
+    return (WEB / "explorer.css").read_text(encoding="utf-8")
+
+
+def open_images(
+    model: nn.Module,
+    images: Picture | Sequence[Picture],
+    *,
+    normalized: bool = True,
+    inputs: Mapping[str, Any] | None = None,
+) -> list:
+    """An exploration for each image. Raises ValueError if there are none, or the model cannot take one."""
+    images = list(images) if isinstance(images, (list, tuple)) else [images]
+    if not images:
+        raise ValueError("Explorer: the list of images is empty; give at least one")
+    return [explore(model, image, normalized=normalized, inputs=inputs) for image in images]
+
+
+def first_view(state: State) -> dict[str, Any]:
+    """What is shown before anybody clicks: the best object in the last decoder layer, else the middle pixel."""
+    image = state.about["images"][0]
+    layer = image["layers"][-1]
+    if layer["asks"] == "pixels":
+        height, width = layer["shapes"][0]
+        query = height // 2 * width + width // 2
+    else:
+        query = image["objects"]["best"][0] if image["objects"] else 0
+    shown = {"image_index": 0, "part": layer["part"], "layer": layer["layer"], "query": query}
+    return {**shown, "heads": list(range(layer["heads"])), "levels": list(range(layer["levels"])), "heat_map": False}
+
+
+def save_explorer(
+    path: str | Path,
+    model: nn.Module,
+    image: Picture | Sequence[Picture],
+    *,
+    normalized: bool = True,
+    inputs: Mapping[str, Any] | None = None,
+    categories: Mapping[int, str] | None = None,
+    title: str = "Where the detector looks",
+) -> Path:
+    """Write the explorer into one HTML file that works from disk, without Python and without network.
+
+    The arguments are those of `Explorer`. Returns the path.
+    """
+    state = describe(open_images(model, image, normalized=normalized, inputs=inputs), category_names(model, categories))
+    return write_explorer_page(path, state, first_view(state), title)
+
+
+def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any], title: str) -> Path:
+    """view: what is shown first, as `first_view` gives it."""
+    values = {
+        **view,
+        "about": state.about,
+        "table": base64.b64encode(state.table).decode(),
+        "heat": base64.b64encode(state.heat).decode(),
+        "status": "",
+    }
+    page = PAGE.substitute(
+        title=escape(title),
+        style=style_source(),
+        state=json.dumps(values).replace("</", "<\\/"),  # nothing in the state can end the script
+        module=module_source().replace(EXPORT, ""),  # inside a page nothing imports it
+    )
+    path = Path(path)
+    path.write_text(page, encoding="utf-8")
+    return path

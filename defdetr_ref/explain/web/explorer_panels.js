@@ -1,0 +1,90 @@
+// The pictures one works on: the image, and the grid of every level. They turn pointer and keys into wishes:
+// actions.pick(place, level or null), actions.step(dx, dy), actions.next(±1), actions.layer(±1), actions.first().
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const HOVER_REACH = 4; // px beyond a marker's edge
+const LEVEL_MARKERS = 1.3; // a level's picture is small: its markers are larger in proportion
+
+function makePanel(className, label, level, actions) {
+  const canvas = element("canvas", { className, tabIndex: 0 });
+  canvas.setAttribute("role", "application");
+  canvas.setAttribute("aria-label", label);
+  const panel = { canvas, level, frame: null, samples: [] };
+  const pick = (event) => panel.frame && actions.pick(clampToImage(fromCanvas(panel.frame, event.offsetX, event.offsetY)), level);
+  canvas.addEventListener("pointerdown", (event) => {
+    canvas.setPointerCapture(event.pointerId);
+    canvas.focus({ preventScroll: true });
+    pick(event);
+  });
+  canvas.addEventListener("pointermove", (event) => (event.buttons & 1 ? pick(event) : actions.hover(panel, event)));
+  canvas.addEventListener("pointerleave", () => actions.hover(null));
+  canvas.addEventListener("keydown", (event) => onKey(event, actions));
+  return panel;
+}
+
+function clampToImage({ x, y }) {
+  const inside = (value) => Math.min(Math.max(value, 0), 1 - 1e-6);
+  return { x: inside(x), y: inside(y) };
+}
+
+function onKey(event, actions) {
+  const calls = { PageUp: () => actions.next(-1), PageDown: () => actions.next(1), Home: () => actions.first(), "[": () => actions.layer(-1), "]": () => actions.layer(1) };
+  const arrow = ARROWS[event.key];
+  if (!arrow && !calls[event.key]) return;
+  event.preventDefault();
+  event.stopPropagation(); // a notebook has meanings of its own for these keys
+  if (arrow) actions.step(...arrow, event.shiftKey ? 4 : 1);
+  else calls[event.key]();
+}
+
+/** The sample whose marker is nearest to the pointer, if one is within reach. */
+function sampleAt(panel, x, y) {
+  const reach = LARGEST_RADIUS * Math.max(panel.frame.width, panel.frame.height) + HOVER_REACH;
+  const gap = (sample) => distance(markerPlace(panel.frame, sample, SMALLEST_RADIUS), { x, y });
+  const near = panel.samples.filter((sample) => gap(sample) < reach);
+  return near.length ? closest(near, gap) : null;
+}
+
+/** The image with everything over it. `scene` is what explorer.js put together. */
+function drawMain(panel, scene) {
+  const { image, layer, style, picture, shown, view } = scene;
+  const frame = (panel.frame = makeFrame(panel.canvas, image, MARGIN));
+  drawPicture(frame, picture, image, view.heat_map && image.proposals ? 0.45 : 0.7);
+  if (view.heat_map && image.proposals) {
+    scene.heat.forEach((values, level) => {
+      if (view.levels.includes(level)) drawCells(frame, layer, layer.shapes[level], values, style, (value) => 0.75 * value);
+    });
+  }
+  if (layer.asks === "objects") drawObjects(frame, image, layer, view.query);
+  drawBoxes(frame, scene);
+  panel.samples = scene.samples;
+  drawSamples(frame, scene.samples, scene);
+  drawCross(frame, shown.reference, style, 9);
+}
+
+/** Around an object query: the boxes of all layers thin, the one before this layer dashed, the one after it strong. */
+function drawBoxes(frame, { image, layer, style, view, shown, boxes }) {
+  if (layer.asks !== "objects" || !boxes.length) return;
+  boxes.forEach((box, step) => {
+    if (box && step !== view.layer && step !== view.layer + 1) drawBox(frame, box, style.box, { width: 1, opacity: 0.35 });
+  });
+  if (boxes[view.layer]) drawBox(frame, boxes[view.layer], style.start, { dashed: true });
+  const after = shown.box ?? boxes[view.layer + 1];
+  const caption = `${image.objects.names[view.query]} ${image.objects.scores[view.query].toFixed(2)}`;
+  if (after) drawBox(frame, after, style.box, { width: 2.5, caption });
+}
+
+/** One level: how much of the weight each of its pixels gets, and the points that read it. */
+function drawLevel(panel, scene) {
+  const { image, layer, style, picture, shown, view } = scene;
+  const { level } = panel;
+  const frame = (panel.frame = makeFrame(panel.canvas, image, 0));
+  drawPicture(frame, picture, image, 0.4);
+  panel.samples = scene.samples.filter((sample) => sample.level === level);
+  const heat = view.heat_map && scene.heat ? scene.heat[level] : null;
+  const weights = weightOfPixels(layer, level, panel.samples).map((weight) => Math.min(weight / scene.heaviest, 1));
+  drawCells(frame, layer, layer.shapes[level], heat ?? weights, style, (value) => 0.35 + 0.55 * value);
+  drawGrid(frame, layer, layer.shapes[level]);
+  drawSamples(frame, panel.samples, scene, LEVEL_MARKERS);
+  drawCross(frame, shown.reference, style, 6);
+}
