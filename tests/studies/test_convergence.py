@@ -75,17 +75,17 @@ def test_the_full_study_has_three_rates_and_three_seeds_a_model():
     assert configs == [configs[0]] * len(final)
 
 
-def searched(model, lr, *aps, stage="search"):
-    return {"run": {"stage": stage, "model": model, "lr": lr}, "epochs": [{"AP": ap} for ap in aps]}
+def searched(model, lr, *losses, stage="search"):
+    return {"run": {"stage": stage, "model": model, "lr": lr}, "epochs": [{"total": loss} for loss in losses]}
 
 
-def test_the_rate_with_the_highest_last_ap_is_taken_for_each_model():
+def test_the_rate_with_the_lowest_last_loss_is_taken_for_each_model():
     results = [
-        searched("dense", 0.1, 0.5, 0.2),
-        searched("dense", 0.2, 0.1, 0.3),
-        searched("dense", 0.3, None),
-        searched("dense", 0.4, 0.9, stage="final"),
-        searched("deformable", 0.3, 0.05),
+        searched("dense", 0.1, 2.0, 3.0),
+        searched("dense", 0.2, 9.0, 2.5),
+        searched("dense", 0.3, 4.0, 4.0),
+        searched("dense", 0.4, 1.0, stage="final"),
+        searched("deformable", 0.3, 5.0),
     ]
     assert best_rates(results) == {"dense": 0.2, "deformable": 0.3}
 
