@@ -8,15 +8,15 @@ What they do differently from `textbook.py`:
 - The sums over channels in the gradients are made in shared memory by the one thread that writes them: no atomics there.
 
 `sizes` is (tokens S, heads M, queries Q); the other counts are constants of the compiled kernel. Values may be float32,
-float16 or bfloat16; locations, weights and every sum are float32. The grid's y counts images.
+float16 or bfloat16; locations, weights and every sum are float32. The grid counts tiles, heads and images.
 """
 
 from numba import cuda, float32, int32, int64
 
 from . import memory
 from .memory import (
-    ALIGNMENT, advance, dot, floor, load4, load_pair, load_scalar, multiply_add, scaled, store4, store_float32,
-    store_scalar, to_pixels,
+    ALIGNMENT, advance, dot, floor, load4, load_pair, load_scalar, multiply_add, quotient, remainder, scaled, store4,
+    store_float32, store_scalar, to_pixels,
 )  # fmt: skip
 
 LOAD = {"float32": memory.load_float32, "float16": memory.load_float16, "bfloat16": memory.load_bfloat16}
@@ -38,11 +38,11 @@ def query_in_pixels(tile, slot, shapes, tile_height, tile_width):
     first = int32(0)
     for level in range(len(shapes) // 2):
         height, width = shapes[2 * level], shapes[2 * level + 1]
-        across = int32(int32(width + tile_width - 1) // tile_width)
-        tiles = int32(int32(int32(height + tile_height - 1) // tile_height) * across)
+        across = quotient(width + tile_width - 1, tile_width)
+        tiles = int32(quotient(height + tile_height - 1, tile_height) * across)
         if tile < tiles:
-            row = int32(int32(tile // across) * tile_height + slot // tile_width)
-            column = int32(int32(tile % across) * tile_width + slot % tile_width)
+            row = int32(quotient(tile, across) * tile_height + quotient(slot, tile_width))
+            column = int32(remainder(tile, across) * tile_width + remainder(slot, tile_width))
             return int32(first + row * width + column) if row < height and column < width else int32(-1)
         tile = int32(tile - tiles)
         first = int32(first + height * width)
@@ -55,7 +55,7 @@ def fill_level_table(table, shapes):
     first = int32(0)
     for level in range(len(shapes) // 2):
         height, width = shapes[2 * level], shapes[2 * level + 1]
-        table[3 * level], table[3 * level + 1], table[3 * level + 2] = height, width, first
+        store4(table, int32(level), height, width, first, int32(0))
         first = int32(first + height * width)
 
 
@@ -77,8 +77,9 @@ def locate(locations, index, height, width):
 
 
 @cuda.jit(device=True, inline="always")
-def stage(shares, offsets, item, locations, weights, index, height, width, first_token, stride):
+def stage(shares, offsets, item, locations, weights, index, table, level, stride):
     """Leave a point's four corners in shared memory: weight · share, zero if outside, and where the pixel begins."""
+    height, width, first_token, _ = load4(table, level)
     left, top, dx, dy, there = locate(locations, index, height, width)
     weight = load_scalar(weights, index)
     upper, lower = weight * (ONE - dy), weight * dy
@@ -101,19 +102,20 @@ def make_forward(dtype, channels, levels, points, tile, by_pixels, round_points)
     load, store = LOAD[dtype], STORE[dtype]
     per_lane = 4 if dtype == "float32" else 8
     lanes, tile_height, tile_width = channels // per_lane, *tile
-    tile_size, all_points = tile_height * tile_width, levels * points
-    threads, staged, table_size = tile_size * lanes, 4 * tile_size * round_points, 3 * levels
+    tile_size, all_points, table_size = tile_height * tile_width, levels * points, 4 * levels
+    threads, items = int32(tile_size * lanes), int32(tile_size * round_points)
+    staged = 4 * tile_size * round_points
     zeros = (ZERO,) * per_lane
 
     def forward(value, locations, weights, output, sizes, shapes):
         query_of = cuda.shared.array(tile_size, int32)
-        table = cuda.shared.array(table_size, int32)
+        table = cuda.shared.array(table_size, int32, ALIGNMENT)
         shares = cuda.shared.array(staged, float32, ALIGNMENT)
         offsets = cuda.shared.array(staged, int32, ALIGNMENT)
         tokens, heads, queries = sizes
         thread = int32(cuda.threadIdx.x)
-        tile_number, head = int32(cuda.blockIdx.x // heads), int32(cuda.blockIdx.x % heads)
-        image, stride = int64(cuda.blockIdx.y), int32(heads * channels)
+        tile_number, head, image = int32(cuda.blockIdx.x), int32(cuda.blockIdx.y), int64(cuda.blockIdx.z)
+        stride = int32(heads * channels)  # from a token to the next
         if thread < tile_size:
             if by_pixels:
                 query_of[thread] = query_in_pixels(tile_number, thread, shapes, tile_height, tile_width)
@@ -121,7 +123,7 @@ def make_forward(dtype, channels, levels, points, tile, by_pixels, round_points)
                 query_of[thread] = query_in_sequence(tile_number, thread, queries, tile_size)
         if thread == 0:
             fill_level_table(table, shapes)
-        slot, lane = int32(thread // lanes), int32(thread % lanes)
+        slot, lane = quotient(thread, lanes), remainder(thread, lanes)
         value = advance(value, image * tokens * stride + head * channels + lane * per_lane)
         weights = advance(weights, image * queries * heads * all_points)
         locations = advance(locations, image * queries * heads * all_points * 2)
@@ -129,13 +131,12 @@ def make_forward(dtype, channels, levels, points, tile, by_pixels, round_points)
         query = query_of[slot]
         total = zeros
         for first in range(0, all_points, round_points):
-            for item in range(thread, tile_size * round_points, threads):
-                item_query, point = query_of[item // round_points], int32(first + item % round_points)
+            for item in range(thread, items, threads):
+                item_query, point = query_of[quotient(item, round_points)], first + remainder(item, round_points)
                 if item_query >= 0:
                     index = int32(int32(item_query * heads + head) * all_points + point)
-                    row = int32(3 * (point // points))
-                    stage(shares, offsets, int32(item), locations, weights, index,
-                          table[row], table[row + 1], table[row + 2], stride)  # fmt: skip
+                    level = int32(quotient(point, points))
+                    stage(shares, offsets, int32(item), locations, weights, index, table, level, stride)
             cuda.syncthreads()
             if query >= 0:
                 for i in range(round_points):
@@ -159,21 +160,22 @@ def make_backward(dtype, channels, levels, points, tile, by_pixels, round_points
     load, add = LOAD[dtype], ADD[vector_reductions]
     per_lane = 4 if dtype == "float32" else 8
     lanes, tile_height, tile_width = channels // per_lane, *tile
-    tile_size, all_points = tile_height * tile_width, levels * points
-    threads, staged, table_size = tile_size * lanes, 4 * tile_size * round_points, 3 * levels
-    gains_size = 4 * threads * round_points
+    tile_size, all_points, table_size = tile_height * tile_width, levels * points, 4 * levels
+    threads, items = int32(tile_size * lanes), int32(tile_size * round_points)
+    staged = 4 * tile_size * round_points
+    gains_size = 4 * tile_size * lanes * round_points
     zeros = (ZERO,) * per_lane
 
     def backward(grad_output, value, locations, weights, grad_value, grad_locations, grad_weights, sizes, shapes):
         query_of = cuda.shared.array(tile_size, int32)
-        table = cuda.shared.array(table_size, int32)
+        table = cuda.shared.array(table_size, int32, ALIGNMENT)
         shares = cuda.shared.array(staged, float32, ALIGNMENT)
         offsets = cuda.shared.array(staged, int32, ALIGNMENT)
         gains = cuda.shared.array(gains_size, float32, ALIGNMENT)
         tokens, heads, queries = sizes
         thread = int32(cuda.threadIdx.x)
-        tile_number, head = int32(cuda.blockIdx.x // heads), int32(cuda.blockIdx.x % heads)
-        image, stride = int64(cuda.blockIdx.y), int32(heads * channels)
+        tile_number, head, image = int32(cuda.blockIdx.x), int32(cuda.blockIdx.y), int64(cuda.blockIdx.z)
+        stride = int32(heads * channels)  # from a token to the next
         if thread < tile_size:
             if by_pixels:
                 query_of[thread] = query_in_pixels(tile_number, thread, shapes, tile_height, tile_width)
@@ -181,7 +183,7 @@ def make_backward(dtype, channels, levels, points, tile, by_pixels, round_points
                 query_of[thread] = query_in_sequence(tile_number, thread, queries, tile_size)
         if thread == 0:
             fill_level_table(table, shapes)
-        slot, lane = int32(thread // lanes), int32(thread % lanes)
+        slot, lane = quotient(thread, lanes), remainder(thread, lanes)
         first_value = image * tokens * stride + head * channels + lane * per_lane
         value, grad_value = advance(value, first_value), advance(grad_value, first_value)
         first_point = image * queries * heads * all_points
@@ -194,13 +196,12 @@ def make_backward(dtype, channels, levels, points, tile, by_pixels, round_points
             grad_output = advance(grad_output, image * queries * stride)
             grad = load(grad_output, int32(query * stride + head * channels + lane * per_lane))
         for first in range(0, all_points, round_points):
-            for item in range(thread, tile_size * round_points, threads):
-                item_query, point = query_of[item // round_points], int32(first + item % round_points)
+            for item in range(thread, items, threads):
+                item_query, point = query_of[quotient(item, round_points)], first + remainder(item, round_points)
                 if item_query >= 0:
                     index = int32(int32(item_query * heads + head) * all_points + point)
-                    row = int32(3 * (point // points))
-                    stage(shares, offsets, int32(item), locations, weights, index,
-                          table[row], table[row + 1], table[row + 2], stride)  # fmt: skip
+                    level = int32(quotient(point, points))
+                    stage(shares, offsets, int32(item), locations, weights, index, table, level, stride)
             cuda.syncthreads()
             if query >= 0:
                 for i in range(round_points):
@@ -219,25 +220,25 @@ def make_backward(dtype, channels, levels, points, tile, by_pixels, round_points
                     if d != ZERO:
                         add(grad_value, i_d, scaled(d, grad))
             cuda.syncthreads()
-            for item in range(thread, tile_size * round_points, threads):
-                item_query, point = query_of[item // round_points], int32(first + item % round_points)
+            for item in range(thread, items, threads):
+                item_query, point = query_of[quotient(item, round_points)], first + remainder(item, round_points)
                 if item_query >= 0:
                     index = int32(int32(item_query * heads + head) * all_points + point)
-                    row = int32(3 * (point // points))
-                    finish(gains, int32(item), lanes, locations, weights, grad_locations, grad_weights, index,
-                           table[row], table[row + 1])  # fmt: skip
+                    level = int32(quotient(point, points))
+                    finish(gains, int32(item), lanes, locations, weights, grad_locations, grad_weights, index, table, level)
 
     return backward
 
 
 @cuda.jit(device=True, inline="always")
-def finish(gains, item, lanes, locations, weights, grad_locations, grad_weights, index, height, width):
+def finish(gains, item, lanes, locations, weights, grad_locations, grad_weights, index, table, level):
     """Sum a point's gains over the lanes, and write its gradients."""
     a, b, c, d = ZERO, ZERO, ZERO, ZERO
     for i in range(lanes):
         # Each thread starts at another lane, so that a warp's reads fall into different banks of shared memory.
-        e, f, g, h = load4(gains, int32(item * lanes + int32(i + item) % lanes))
+        e, f, g, h = load4(gains, int32(item * lanes + remainder(item + i, lanes)))
         a, b, c, d = a + e, b + f, c + g, d + h
+    height, width, _, _ = load4(table, level)
     _, _, dx, dy, there = locate(locations, index, height, width)
     a, b = a if there[0] else ZERO, b if there[1] else ZERO
     c, d = c if there[2] else ZERO, d if there[3] else ZERO

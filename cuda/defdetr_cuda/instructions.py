@@ -115,6 +115,21 @@ def to_pixels(typing_context, location, size):
     return location(location, types.int32), code
 
 
+def _unsigned(operation):
+    """`operation`: the name of an LLVM instruction on two unsigned integers."""
+
+    def typed(typing_context, a, b):
+        def code(context, builder, signature, arguments):
+            return getattr(builder, operation)(*arguments)
+
+        return types.uint32(types.uint32, types.uint32), code
+
+    return intrinsic(typed)
+
+
+quotient, remainder = _unsigned("udiv"), _unsigned("urem")
+
+
 @intrinsic
 def floor(typing_context, x):
     text, constraints = f"cvt.rmi.s32.f{x.bitwidth} $0, $1;", "=r,f" if x.bitwidth == 32 else "=r,d"

@@ -117,7 +117,7 @@ def _launch(plan: Plan, batch: int, arrays: list[Tensor]) -> None:
         stream = torch.cuda.current_stream(device).cuda_stream
         for first in range(0, batch, MAX_IMAGES):
             images = min(batch - first, MAX_IMAGES)
-            run = _configured(compiled, (plan.blocks, images), plan.threads, device, stream)
+            run = _configured(compiled, (*plan.grid, images), plan.threads, device, stream)
             run(*(array[first].data_ptr() for array in arrays), *plan.scalars)
 
 
@@ -137,7 +137,7 @@ def signature(types, pointers: tuple[str, ...], lengths: tuple[int, ...]):
 
 
 @functools.lru_cache(maxsize=1024)
-def _configured(compiled, grid: tuple[int, int], threads: int, device: torch.device, stream: int):
+def _configured(compiled, grid: tuple[int, int, int], threads: int, device: torch.device, stream: int):
     from numba import cuda
 
     with warnings.catch_warnings():

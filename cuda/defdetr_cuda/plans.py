@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 INT32_LIMIT = 2**31 - 1
-MAX_IMAGES = 65535  # the grid's y axis; more images take more launches
+MAX_IMAGES = 65535  # the grid's z axis; more images take more launches
 
 
 class Sizes(NamedTuple):
@@ -24,11 +24,11 @@ class Sizes(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """One launch: `kernel` in `blocks` of `threads` for every image."""
+    """One launch: `kernel` in a grid of blocks of `threads`; the grid's z counts images."""
 
     kernel: Callable
     pointers: tuple[str, ...]  # what each array argument holds
-    blocks: int
+    grid: tuple[int, int]  # x, y: the blocks of an image
     threads: int
     scalars: tuple[tuple[int, ...], ...]  # the arguments after the arrays: tuples of int32
 
@@ -64,8 +64,8 @@ def textbook_plan(direction: str, dtype: str, sizes: Sizes, shapes: tuple[int, .
     }[direction]
     threads = sizes.queries * sizes.heads * sizes.channels
     scalars = (sizes.tokens, sizes.heads, sizes.channels, sizes.queries, sizes.levels, sizes.points)
-    blocks = blocks_of(threads, textbook.THREADS)
-    return Plan(_kernel(kernel, dtype), (dtype,) * arrays, blocks, textbook.THREADS, (scalars, shapes))
+    grid = (blocks_of(threads, textbook.THREADS), 1)
+    return Plan(_kernel(kernel, dtype), (dtype,) * arrays, grid, textbook.THREADS, (scalars, shapes))
 
 
 @functools.cache
@@ -119,7 +119,7 @@ def fast_plan(
     tiles = _tiles_of_levels(shapes, tile) if by_pixels else blocks_of(sizes.queries, tile[0] * tile[1])
     threads = tile[0] * tile[1] * (sizes.channels // PER_LANE[dtype])
     scalars = (sizes.tokens, sizes.heads, sizes.queries)
-    return Plan(kernel, pointers, tiles * sizes.heads, threads, (scalars, shapes))
+    return Plan(kernel, pointers, (tiles, sizes.heads), threads, (scalars, shapes))
 
 
 def _tiles_of_levels(shapes: tuple[int, ...], tile: tuple[int, int]) -> int:

@@ -27,8 +27,8 @@ def simulate(plan: Plan, batch: int, arrays: list[np.ndarray]) -> None:
     kernel = cuda.jit(plan.kernel)
     for first in range(0, batch, MAX_IMAGES):
         images = slice(first, first + MAX_IMAGES)
-        grid = (plan.blocks, len(arrays[0][images]))
-        if plan.blocks:
+        grid = (*plan.grid, len(arrays[0][images]))
+        if all(grid):
             kernel[grid, plan.threads](*(array[images].reshape(-1) for array in arrays), *scalars)
 
 

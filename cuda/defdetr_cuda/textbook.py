@@ -4,7 +4,7 @@ Every array is flat, as memory is: `value[n, token, m, d]` is element `((n · S 
 int32, which a GPU adds in one instruction; only the start of an image may need 64 bits.
 
 `sizes` is (tokens S, heads M, channels D, queries Q, levels L, points K); `shapes` is H, W of level 0, of level 1, …
-The grid's x counts blocks of the Q · M · D threads of an image, its y the images.
+The grid's x counts blocks of the Q · M · D threads of an image, its z the images.
 """
 
 from numba import cuda, int32, int64
@@ -38,7 +38,7 @@ def make_forward(real):
 
     def forward(value, locations, weights, output, sizes, shapes):
         tokens, heads, channels, queries, levels, points = sizes
-        image = int64(cuda.blockIdx.y)
+        image = int64(cuda.blockIdx.z)
         thread = int32(cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x)
         if thread >= queries * heads * channels:
             return
@@ -77,7 +77,7 @@ def make_backward(real):
 
     def backward(grad_output, value, locations, weights, grad_value, grad_locations, grad_weights, sizes, shapes):
         tokens, heads, channels, queries, levels, points = sizes
-        image = int64(cuda.blockIdx.y)
+        image = int64(cuda.blockIdx.z)
         thread = int32(cuda.blockIdx.x * cuda.blockDim.x + cuda.threadIdx.x)
         if thread >= queries * heads * channels:
             return
