@@ -1,6 +1,6 @@
 """Exercises that check themselves: one module for each notebook (n03.py …), one `Exercise` for each blank.
 
-In a notebook:  `star = exercises.check("03-star", star)`  goes on with the learner's function when it is right, with the
+In a notebook, `star = exercises.check("03-star", star)` goes on with the learner's function when it is right, with the
 package's version while the blank is still there, and raises `WrongAnswer` otherwise.
 """
 
@@ -63,8 +63,8 @@ def solution(name: str) -> None:
     if isinstance(answer, Mapping):
         print("\n".join(f"{question!r}: {value!r}" for question, value in answer.items()))
     else:
-        compiled = getattr(answer, "py_func", getattr(answer, "fn", answer))  # Numba keeps the function that it compiled
-        print(inspect.getsource(compiled).rstrip())
+        written = getattr(answer, "py_func", getattr(answer, "fn", answer))  # Numba keeps the function that it compiled
+        print(inspect.getsource(written).rstrip())
 
 
 def find(name: str) -> Exercise:
@@ -91,7 +91,7 @@ def of_notebook(number: str) -> list[Exercise]:
 def examine(exercise: Exercise, answer: Any) -> None:
     """Raises NotImplementedError for a blank and WrongAnswer for a wrong answer.
 
-    Random numbers are the same in every run, and the notebook's own do not notice.
+    Random numbers are the same in each run, and the notebook's own do not notice.
     """
     if answer is ...:
         raise NotImplementedError("the answer is still `...`")

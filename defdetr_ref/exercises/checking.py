@@ -28,6 +28,7 @@ class WrongAnswer(AssertionError):
 def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
     """function(*args, **kwargs) on copies of the arguments; WrongAnswer if it raises or returns None.
 
+    To take a gradient at an argument, which a copy would hide, give it in a `functools.partial`.
     NotImplementedError passes through, and a returned `...` becomes one: the blank is still there.
     """
     args, kwargs = _copied(args), _copied(kwargs)
@@ -45,7 +46,7 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
 
 
 def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    """Numbers that must agree: a tensor, an array, a number, or a tuple or list of these. `what` begins the sentence."""
+    """Numbers that must agree: a tensor, an array, a number, a tuple or list of these. `what` begins the sentence."""
     if isinstance(expected, tuple | list):
         _expect_length(yours, expected, what)
         for index, (mine, right) in enumerate(zip(yours, expected)):
@@ -161,6 +162,7 @@ def _dtype(tensor: Tensor) -> str:
 
 
 def _name(function: Callable) -> str:
+    function = getattr(function, "func", function)  # what a partial calls
     return getattr(function, "__name__", type(function).__name__)
 
 

@@ -1,6 +1,7 @@
 """What a learner reads for each kind of bad answer."""
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -127,6 +128,18 @@ def test_none_is_a_missing_return():
 
     with says("forgot returned None: is a `return` missing?"):
         call(forgot, 1)
+
+
+def test_a_partial_keeps_its_arguments_and_its_name():
+    leaf = torch.ones(2, requires_grad=True)
+    call(partial(torch.mul, leaf, 3)).sum().backward()
+    assert leaf.grad.tolist() == [3, 3]
+
+    def forgot(number):
+        number + 1
+
+    with says("forgot returned None: is a `return` missing?"):
+        call(partial(forgot, 1))
 
 
 def test_an_exception_is_told_with_the_learners_line():

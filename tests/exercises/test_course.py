@@ -48,7 +48,8 @@ def test_the_notebooks_blank_does_not_pass(name):
 def test_every_plausible_mistake_is_refused(name):
     mistakes = mistakes_of(name)
     assert len(mistakes) >= 4, f"{name} has only {len(mistakes)} mistakes"
-    for mistake in mistakes.values():
+    for what, mistake in mistakes.items():
+        print("accepted or broken:", what)  # shown if this one fails
         three_ways.refuses(name, mistake)
 
 

@@ -12,7 +12,7 @@ import pytest
 from defdetr_ref import exercises
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
-BROKEN_MISTAKE = ("NameError", "AttributeError", "ImportError", "UnboundLocalError", "TypeError")
+BROKEN_MISTAKE = ("NameError", "AttributeError", "ImportError", "UnboundLocalError", "TypeError", "TypeCheckError")
 
 
 def solution_passes(name: str) -> None:
