@@ -32,8 +32,8 @@ def plot_token_references(
     """Where the pixels of one level refer to, on every level: a row of panels for each image, a column for each level.
 
     references: x, y in [0, 1] of the padded levels. mask: True on padding. ratios: valid ratios (x, y); what lies
-    beyond them is hatched. Pixels of `of_level` that are image have a green cross, those of padding a red one. others: drawn
-    as circles, to compare with, for pixels of the image.
+    beyond them is hatched. Pixels of `of_level` that are image have a green cross, those of padding a red one.
+    others: drawn as circles, to compare with, for pixels of the image.
     Raises ValueError for a level that is not there.
     """
     if not 0 <= of_level < len(spatial_shapes):
