@@ -20,7 +20,6 @@ from defdetr_ref.evaluation import evaluation_mode
 from defdetr_ref.explain.outputs import Objects, objects_of, proposal_scores
 from defdetr_ref.explain.recording import AttentionRecord, ForwardPass, record
 
-Picture = Image.Image | Tensor | np.ndarray
 NO_PART = "attention"  # what a module outside encoder and decoder is called
 MAX_SIDE = 1333  # px; a larger photo is made smaller before the model sees it, as in the published evaluation
 
@@ -42,7 +41,7 @@ class Exploration:
     stacks: dict[str, list[AttentionRecord]]  # "encoder", "decoder": a record for each layer
     extent: Float[Tensor, "2"]  # share (x, y) of the padded input that is image; 1, 1 without padding
     objects: Objects | None  # of the decoder's queries; None if the model predicts no boxes
-    proposals: list[Float[Tensor, "height width"]] | None  # a score for each pixel of each level, in [0, 1]
+    proposals: list[Float[Tensor, "_ _"]] | None  # scores of each level's pixels, (height, width), in [0, 1]
 
     def record_of(self, part: str, layer: int) -> AttentionRecord:
         """Raises ValueError for a part or layer that is not there. Layers count from 0."""
@@ -78,7 +77,7 @@ def asks_pixels(layer_record: AttentionRecord) -> bool:
 
 
 def explore(
-    model: nn.Module, image: Picture, *, normalized: bool = True, inputs: Mapping[str, Any] | None = None
+    model: nn.Module, image: Any, *, normalized: bool = True, inputs: Mapping[str, Any] | None = None
 ) -> Exploration:
     """Run `model` once on `image`, in evaluation mode, and keep what it did.
 
@@ -123,7 +122,7 @@ def _on_cpu(layer_record: AttentionRecord) -> AttentionRecord:
     return AttentionRecord(**{**vars(layer_record), **moved})
 
 
-def as_tensor(image: Picture, normalized: bool = True) -> Float[Tensor, "3 height width"]:
+def as_tensor(image: Any, normalized: bool = True) -> Float[Tensor, "3 height width"]:
     """The model's input, normalised, from a PIL image, an array (height, width, 3) of bytes, or a tensor.
 
     A tensor (3, height, width) is what the data sets give, normalised; with normalized=False its colours are in [0, 1].

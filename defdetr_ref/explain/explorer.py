@@ -7,7 +7,7 @@ module that JupyterLab, VS Code and Colab load as it is. Most clicks are answere
 that goes along with it, and those that are not in the table by Python. So it also works in a page without Python.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import traitlets
 from torch import nn
 
-from defdetr_ref.explain.exploration import Exploration, Picture, Points
+from defdetr_ref.explain.exploration import Exploration, Points
 from defdetr_ref.explain.explorer_page import first_view, module_source, open_images, style_source, write_explorer_page
 from defdetr_ref.explain.explorer_state import describe
 from defdetr_ref.explain.explorer_table import pack_rows
@@ -71,7 +71,7 @@ class Explorer(anywidget.AnyWidget):
     def __init__(
         self,
         model: nn.Module,
-        image: Picture | Sequence[Picture],
+        image: Any,
         *,
         normalized: bool = True,
         inputs: Mapping[str, Any] | None = None,
@@ -102,7 +102,7 @@ class Explorer(anywidget.AnyWidget):
             self.query if query is None else query,
         )
 
-    def show(self, image: Picture | Sequence[Picture]) -> None:
+    def show(self, image: Any) -> None:
         """Another image, or several, in the same widget. Raises ValueError if the model cannot take it."""
         try:
             explorations = open_images(self._model, image, **self._options)
@@ -125,7 +125,8 @@ class Explorer(anywidget.AnyWidget):
         self.status = ""
         try:
             super().set_state(sync_data)
-        except NotThere:  # the sentence is in `status` already
+        except NotThere as error:
+            self.status = str(error)  # again: traitlets has put everything back, `status` too
             self.send_state(list(VIEW))
 
     def _contents(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from string import Template
@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from defdetr_ref.explain.exploration import Picture, explore
+from defdetr_ref.explain.exploration import explore
 from defdetr_ref.explain.explorer_state import State, describe
 from defdetr_ref.explain.outputs import category_names
 
@@ -59,12 +59,12 @@ def style_source() -> str:
 
 def open_images(
     model: nn.Module,
-    images: Picture | Sequence[Picture],
+    images: Any,
     *,
     normalized: bool = True,
     inputs: Mapping[str, Any] | None = None,
 ) -> list:
-    """An exploration for each image. Raises ValueError if there are none, or the model cannot take one."""
+    """An exploration for each image of a list, or of one image. Raises ValueError if there are none, or the model cannot take one."""
     images = list(images) if isinstance(images, (list, tuple)) else [images]
     if not images:
         raise ValueError("Explorer: the list of images is empty; give at least one")
@@ -87,7 +87,7 @@ def first_view(state: State) -> dict[str, Any]:
 def save_explorer(
     path: str | Path,
     model: nn.Module,
-    image: Picture | Sequence[Picture],
+    image: Any,
     *,
     normalized: bool = True,
     inputs: Mapping[str, Any] | None = None,

@@ -62,7 +62,7 @@ def _padded_to_boxes(references: Float[Tensor, "query point_or_box"]) -> Float[T
     return torch.cat([references, missing], dim=-1)[:, :4]
 
 
-def proposal_scores(model: nn.Module, forward_pass: ForwardPass) -> list[Float[Tensor, "height width"]] | None:
+def proposal_scores(model: nn.Module, forward_pass: ForwardPass) -> list[Float[Tensor, "_ _"]] | None:
     """How likely the first stage finds an object at each pixel of each level; None in models of one stage."""
     outputs = forward_pass.outputs
     logits = _proposal_logits(model, outputs) if isinstance(outputs, Mapping) else None
