@@ -51,5 +51,5 @@ PREDICTED = Exercise(
     "00-shapes",
     SHAPES,
     _examine_shapes,
-    hint="Batch first; then maps are (channels, height, width), all that attention touches is (tokens or queries, …).",
+    hint="Batch first; then maps are (channels, height, width), what attention touches is (tokens or queries, …).",
 )

@@ -4,12 +4,18 @@ import math
 
 from defdetr_ref.exercises.n00 import SHAPES
 
+def first_stride_alone(height, width, strides):
+    return math.ceil(height / strides[0]) * math.ceil(width / strides[0])
+
+
 TOKEN_MISTAKES = {
     "rounded down": lambda height, width, strides: sum((height // s) * (width // s) for s in strides),
     "rounded to the nearest": lambda height, width, strides: sum(round(height / s) * round(width / s) for s in strides),
     "the area divided once": lambda height, width, strides: sum(math.ceil(height * width / s) for s in strides),
-    "the area rounded, not the sides": lambda height, width, strides: sum(math.ceil(height * width / s**2) for s in strides),
-    "the first stride alone": lambda height, width, strides: math.ceil(height / strides[0]) * math.ceil(width / strides[0]),
+    "the area rounded, not the sides": lambda height, width, strides: sum(
+        math.ceil(height * width / s**2) for s in strides
+    ),
+    "the first stride alone": first_stride_alone,
     "sides added": lambda height, width, strides: sum(math.ceil(height / s) + math.ceil(width / s) for s in strides),
     "height taken for both": lambda height, width, strides: sum(math.ceil(height / s) ** 2 for s in strides),
     "not summed": lambda height, width, strides: [math.ceil(height / s) * math.ceil(width / s) for s in strides],
@@ -21,7 +27,8 @@ def height_and_width_swapped(shape: tuple) -> tuple:
 
 
 SHAPE_MISTAKES = {
-    "height and width swapped": SHAPES | {name: height_and_width_swapped(SHAPES[name]) for name in ("images", "C3", "C5")},
+    "height and width swapped": SHAPES
+    | {name: height_and_width_swapped(SHAPES[name]) for name in ("images", "C3", "C5")},
     "width before height in the mask": SHAPES | {"mask": (2, 256, 192)},
     "the batch forgotten": {name: shape[1:] for name, shape in SHAPES.items()},
     "C3 at stride 4": SHAPES | {"C3": (2, 96, 48, 64)},
