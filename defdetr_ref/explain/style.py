@@ -142,3 +142,15 @@ def draw_box(
         fontsize=FONT_SIZE - 2, color=text_colour(colour), clip_on=True,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.85},
     )  # fmt: skip
+
+
+def finish_chart(ax: Axes, title: str, along: str, upwards: str = "") -> None:
+    """Title, names of the axes, a faint grid, and a legend if something has a label."""
+    ax.set_title(title, fontsize=FONT_SIZE, color=INK)
+    ax.set_xlabel(along, fontsize=FONT_SIZE - 1)
+    ax.set_ylabel(upwards, fontsize=FONT_SIZE - 1)
+    ax.tick_params(labelsize=FONT_SIZE - 1)
+    ax.grid(alpha=0.3, linewidth=0.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize=FONT_SIZE - 2, frameon=False)

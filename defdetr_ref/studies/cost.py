@@ -51,6 +51,7 @@ from defdetr_ref.studies.results import as_json, write_json
 from defdetr_ref.studies.timing import interleaved, machine_limits, median, ratio, threads
 
 CACHE_BYTES = 192 * 1024  # first-level cache of a current GPU's multiprocessor
+TILE = 8  # queries a side
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Settings:
     sides: tuple[int, ...] = (128, 256, 384, 512, 768, 1024)
     dense_side: int = 512
     pattern_sides: tuple[int, ...] = (256, 512, 1024)
-    cache_side: int = 256
+    cache_side: int = 512
     rounds: int = 7
     num_threads: int = 1
 
@@ -174,9 +175,11 @@ def measure_patterns(side: int, settings: Settings) -> dict[str, Any]:
 
 
 def cache_hit_rates(work: Workload, cache_bytes: int = CACHE_BYTES) -> dict[str, float]:
-    """For the operator with each pattern, and for a 3×3 window over rows of the same size."""
+    """For the operator with each pattern, for `own` tile by tile, and for a 3×3 window over rows of the same size."""
     capacity = cache_bytes // LINE_BYTES
     found = {"convolution": hit_rate(convolution_lines(work, KERNEL), capacity)}
+    own = sampling_pattern(work, "own")
+    found["own, in tiles"] = hit_rate(operator_lines(own, work, TILE), capacity)
     for pattern in PATTERNS:
         found[pattern] = hit_rate(operator_lines(sampling_pattern(work, pattern), work), capacity)
     return {name: round(rate, 4) for name, rate in found.items()}

@@ -127,10 +127,11 @@ def hit_rate(lines: Iterable[int], capacity: int) -> float:
     return hits / reads
 
 
-def operator_lines(locations: Locations, work: Workload) -> list[int]:
-    """The lines that the operator reads in the order query, head, level, point, corner; a row of D channels is one line.
+def operator_lines(locations: Locations, work: Workload, tile: int | None = None) -> list[int]:
+    """The lines that the operator reads, one for each corner, as a head's row of D = 32 channels is one line.
 
-    Raises ValueError if a head's row is not exactly one line, which it is with 32 channels.
+    In the order query, head, level, point, corner; with `tile`, all queries of a tile × tile square do one head before
+    they do the next. Raises ValueError if a head's row is not exactly one line.
     """
     if work.channels * NUMBER_BYTES != LINE_BYTES:
         raise ValueError(
@@ -139,7 +140,20 @@ def operator_lines(locations: Locations, work: Workload) -> list[int]:
         )
     tokens = corner_tokens(locations, work.spatial_shapes)[0]  # (Q, M, L, K, 4)
     lines = tokens * work.num_heads + torch.arange(work.num_heads)[:, None, None, None]
-    return lines[tokens >= 0].tolist()
+    lines = torch.where(tokens < 0, -1, lines)
+    if tile is not None:
+        lines = torch.cat([lines[queries].transpose(0, 1).flatten() for queries in query_tiles(work, tile)])
+    return lines[lines >= 0].tolist()
+
+
+def query_tiles(work: Workload, side: int) -> list[Int[Tensor, " query"]]:
+    """The queries of each side × side square of a level, all levels one after another; squares at a border are smaller."""
+    tiles, start = [], 0
+    for height, width in work.spatial_shapes:
+        grid = (start + torch.arange(height * width)).view(height, width)
+        tiles += [square.flatten() for row in grid.split(side, 0) for square in row.split(side, 1)]
+        start += height * width
+    return tiles
 
 
 def convolution_lines(work: Workload, kernel: int) -> list[int]:

@@ -15,6 +15,7 @@ from defdetr_ref.studies.gathers import (
     hit_rate,
     lines_touched,
     operator_lines,
+    query_tiles,
     sampling_pattern,
     warp_lines,
     warp_of_channels,
@@ -109,6 +110,18 @@ def test_the_operator_reads_a_line_for_each_corner_and_head():
     assert lines[16:20] == [token * 3 + 1 for token in tokens]  # the next head
     with pytest.raises(ValueError, match="16 channels, 64 bytes; expected 128"):
         operator_lines(locations, Workload(64, d_model=48, num_heads=3, num_points=2, strides=(8, 16)))
+
+
+def test_in_tiles_a_head_is_read_for_a_square_of_queries():
+    work = Workload(side=40, d_model=64, num_heads=2, num_points=1, strides=(8, 16))  # 5×5 and 3×3
+    tiles = query_tiles(work, 4)
+    assert [len(tile) for tile in tiles] == [16, 4, 4, 1, 9] and sorted(torch.cat(tiles).tolist()) == list(range(34))
+    assert tiles[1].tolist() == [4, 9, 14, 19] and tiles[4].tolist() == list(range(25, 34))
+    locations = sampling_pattern(work, "own")
+    ordered, tiled = operator_lines(locations, work), operator_lines(locations, work, tile=4)
+    assert sorted(ordered) == sorted(tiled) and ordered != tiled
+    first_tile = corner_tokens(locations, work.spatial_shapes)[0, tiles[0], 0].flatten()
+    assert tiled[: int((first_tile >= 0).sum())] == (first_tile[first_tile >= 0] * 2).tolist()  # head 0 alone
 
 
 def test_the_convolution_reads_its_window():

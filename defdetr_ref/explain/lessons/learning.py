@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from defdetr_ref.explain.recording import AttentionRecord
 from defdetr_ref.explain.sampling import PANEL_INCHES as IMAGE_INCHES
 from defdetr_ref.explain.sampling import Picture, plot_sampling_points
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, displayable, panels, region_around
+from defdetr_ref.explain.style import INK, OKABE_ITO, displayable, finish_chart, panels, region_around
 from defdetr_ref.training import TrainConfig, lr_factor
 
 CURVE_INCHES = (5.4, 3.2)
@@ -32,7 +31,7 @@ def plot_loss_terms(history: Sequence[Mapping[str, float]], names: Sequence[str]
         steps = range(1, len(history) + 1)
         ax.plot(steps, [row[name] for row in history], color=colour, label=name, linewidth=1.6, gid="curve")
     ax.set_yscale("log")
-    _finish(ax, "loss terms of one image", "step")
+    finish_chart(ax, "loss terms of one image", "step")
     return figure
 
 
@@ -50,7 +49,7 @@ def plot_learning_rates(
         rates = [group["full_lr"] * factor for factor in factors]
         ax.plot(epochs, rates, style, color=colour, label=group["name"], linewidth=2.4, gid="curve")
     ax.set_yscale("log")
-    _finish(ax, "learning rate", "epoch")
+    finish_chart(ax, "learning rate", "epoch")
     return figure
 
 
@@ -69,8 +68,7 @@ def plot_precision_recall(
     ax.plot(levels.numpy(), best.numpy(), color=OKABE_ITO[4], label="interpolated, 101 recalls", gid="curve")
     ax.plot(recall.numpy(), precision.numpy(), "o", color=OKABE_ITO[5], label="after each detection", gid="detection")
     ax.set(xlim=(-0.02, 1.02), ylim=(0, 1.05))
-    ax.set_ylabel("precision", fontsize=FONT_SIZE - 1)
-    _finish(ax, f"average precision {best.mean():.3f}", "recall")
+    finish_chart(ax, f"average precision {best.mean():.3f}", "recall", "precision")
     return figure
 
 
@@ -106,13 +104,3 @@ def plot_points_over_time(
         region = region_around(box[None], *displayable(image).shape[:2])
         plot_sampling_points(record, query, image, ax=ax, title=title, boxes=box[None], region=region)
     return figure
-
-
-def _finish(ax: Axes, title: str, along: str) -> None:
-    """Title, labels and legend in the package's style."""
-    ax.set_title(title, fontsize=FONT_SIZE, color=INK)
-    ax.set_xlabel(along, fontsize=FONT_SIZE - 1)
-    ax.tick_params(labelsize=FONT_SIZE - 1)
-    ax.grid(alpha=0.3, linewidth=0.6)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(fontsize=FONT_SIZE - 2, frameon=False)
