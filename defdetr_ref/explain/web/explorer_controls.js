@@ -66,7 +66,7 @@ function legend(style, heaviest, levels, { boxes, objects, heat, beyond }) {
   bar.style.background = gradient;
   const mark = (className, text) => element("span", { className: "dd-mark" }, element("i", { className }), text);
   const shapes = levels.map((level) => `${MARKERS[level % MARKERS.length]} level ${level}`).join("   ");
-  return element("div", { className: "dd-legend" },
+  return element("div", { className: "dd-marks" },
     element("span", { className: "dd-mark" }, "weight 0", bar, heaviest.toFixed(3)),
     element("span", { className: "dd-mark", textContent: shapes }),
     mark("dd-cross", "reference point"),
