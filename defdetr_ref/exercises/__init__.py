@@ -25,6 +25,7 @@ __all__ = [
     "expect_equal",
     "expect_predictions",
     "find",
+    "hint",
     "names",
     "solution",
 ]
@@ -55,6 +56,11 @@ def check(name: str, answer: Any) -> Any:
         raise WrongAnswer(sentence + hint) from None
     print(f"{name}: right.")
     return answer
+
+
+def hint(name: str) -> None:
+    """Print the hint that a wrong answer would get, before any try."""
+    print(find(name).hint or f"{name} has no hint; exercises.solution({name!r}) shows one way to do it.")
 
 
 def solution(name: str) -> None:

@@ -114,3 +114,12 @@ def test_names_are_found():
 
 def test_numpy_answers_of_one_number_are_fine():
     expect_predictions({"tokens": np.int64(85)}, {"tokens": 85})
+
+
+def test_a_hint_can_be_had_before_any_try(capsys):
+    exercises.hint("98-double")
+    assert capsys.readouterr().out == "Twice one is two.\n"
+    exercises.hint("98-predict")
+    assert "98-predict has no hint; exercises.solution('98-predict')" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="98-double"):
+        exercises.hint("98-dubble")
