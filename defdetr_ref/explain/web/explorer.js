@@ -251,7 +251,7 @@ function render({ model, el }) {
     places.numbers.replaceChildren(numbersTable(samples, image, layer));
     const nearest = scene.exact ? "" : `This page holds no points of query ${now.query}; shown are those of the nearest one it holds, query ${scene.shown.query}.`;
     status.textContent = model.get("status") || nearest;
-    Object.assign(root.dataset, { part: now.part, layer: now.layer, query: now.query, points: samples.length, shown: scene.shown.query, drawn: Number(root.dataset.drawn ?? 0) + 1 });
+    Object.assign(root.dataset, { part: now.part, layer: now.layer, query: now.query, points: samples.length, shown: scene.shown.query, answered: scene.shown.isAnswer ? now.query : "", drawn: Number(root.dataset.drawn ?? 0) + 1 });
   }
 
   function showTooltip(panel, event) {

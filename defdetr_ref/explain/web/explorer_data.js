@@ -54,7 +54,7 @@ function lookUp(about, table, answer, imageIndex, layerIndex, query) {
   const answerView = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
   const header = answer.byteLength >= 12 ? [0, 4, 8].map((at) => answerView.getInt32(at, true)) : [];
   if (header[0] === imageIndex && header[1] === layerIndex && header[2] === query) {
-    return { ...readRow(layer, about.steps, answerView, 12), query };
+    return { ...readRow(layer, about.steps, answerView, 12), query, isAnswer: true };
   }
   const nearest = nearestInTable(layer, query);
   const place = layer.inTable === null ? nearest : layer.inTable.indexOf(nearest);
