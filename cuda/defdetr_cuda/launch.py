@@ -61,7 +61,7 @@ def backward(
     numbers, dtype = _value_for(kernel, value)
     real = _coordinate_dtype(numbers)
     inputs = value, sampling_locations, attention_weights
-    gradients = [torch.zeros(x.shape, dtype=real, device=x.device) for x in inputs]
+    gradients = [torch.zeros(x.shape, dtype=real, device=x.device) for x in inputs]  # the textbook kernel adds to all
     if grad_output.numel() and attention_weights.numel():
         floats = [_ready(x.to(real)) for x in (sampling_locations, attention_weights)]
         arrays = [_ready(grad_output.to(numbers.dtype)), _ready(numbers), *floats, *gradients]
