@@ -41,21 +41,29 @@ def attention_matrices(
             return found
         with record(model) as recording:
             model(images, mask)
-    return {part: [sampling_matrix(one) for one in getattr(recording[-1], part)] for part in ("encoder", "decoder")}
+    return {part: [_matrix_of(one) for one in getattr(recording[-1], part)] for part in ("encoder", "decoder")}
 
 
-def sampling_matrix(found: AttentionRecord) -> Matrix:
+def _matrix_of(found: AttentionRecord) -> Matrix:
+    return sampling_matrix(found.spatial_shapes, found.sampling_locations, found.attention_weights)
+
+
+def sampling_matrix(
+    spatial_shapes: Sequence[tuple[int, int]],
+    sampling_locations: Float[Tensor, "batch query head level point 2"],
+    attention_weights: Float[Tensor, "batch query head level point"],
+) -> Matrix:
     """The matrix that deformable attention never builds: row q holds what query q takes from every token.
 
     The operator is linear in its values, so it is read off by letting it sample the identity matrix: token s has the
     value "1 in channel s". A row sums to less than 1 where points lie outside the image, which read zero.
     """
-    batch, _, heads = found.attention_weights.shape[:3]
-    tokens = sum(height * width for height, width in found.spatial_shapes)
-    identity = torch.eye(tokens, dtype=found.attention_weights.dtype, device=found.attention_weights.device)
+    batch, _, heads = attention_weights.shape[:3]
+    tokens = sum(height * width for height, width in spatial_shapes)
+    identity = torch.eye(tokens, dtype=attention_weights.dtype, device=attention_weights.device)
     value = identity[None, :, None].expand(batch, -1, heads, -1)  # (N, S, M, S)
-    rows = ms_deform_attn(value, found.spatial_shapes, found.sampling_locations, found.attention_weights)
-    return rows.unflatten(-1, (heads, tokens)).transpose(1, 2)  # (N, Q, M·S) -> (N, M, Q, S)
+    rows = ms_deform_attn(value, spatial_shapes, sampling_locations, attention_weights)  # (N, Q, M·S)
+    return rows.unflatten(-1, (heads, tokens)).transpose(1, 2)
 
 
 @contextmanager
@@ -92,7 +100,7 @@ def normalised_entropy(matrix: Matrix) -> Float[Tensor, "batch head query"]:
 
     Rows are divided by their sum first.
     """
-    return torch.special.entr(_shares(matrix)).sum(-1) / math.log(matrix.shape[-1])
+    return torch.special.entr(row_shares(matrix)).sum(-1) / math.log(matrix.shape[-1])
 
 
 def spatial_spread(
@@ -103,7 +111,7 @@ def spatial_spread(
     In sides of the image; even attention to a whole square image gives √(1/6) = 0.41. Tokens of all levels lie at the
     centres of their cells.
     """
-    share, places = _shares(matrix), token_centres(spatial_shapes).to(matrix)
+    share, places = row_shares(matrix), token_centres(spatial_shapes).to(matrix)
     centre = share @ places  # (N, M, Q, 2)
     return ((share @ places.square()) - centre.square()).clamp(min=0).sum(-1).sqrt()
 
@@ -113,6 +121,6 @@ def token_centres(spatial_shapes: Sequence[tuple[int, int]]) -> Float[Tensor, "t
     return torch.cat([pixel_centres(*shape) / torch.tensor(shape[::-1]) for shape in spatial_shapes])
 
 
-def _shares(matrix: Matrix) -> Matrix:
+def row_shares(matrix: Matrix) -> Matrix:
     """Rows that sum to 1; one that takes nothing at all stays zero."""
     return matrix / matrix.sum(-1, keepdim=True).clamp(min=torch.finfo(matrix.dtype).tiny)

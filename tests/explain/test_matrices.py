@@ -67,7 +67,8 @@ def test_the_sampling_matrix_applied_to_the_values_is_the_operator():
     layer.register_forward_hook(lambda module, args, output: seen.update(value=args[0], output=output))
     with torch.no_grad(), record(model) as recording:
         model(images, mask)
-    matrix = sampling_matrix(recording[-1].decoder[1])  # (N, M, Q, S)
+    found = recording[-1].decoder[1]
+    matrix = sampling_matrix(found.spatial_shapes, found.sampling_locations, found.attention_weights)  # (N, M, Q, S)
     by_hand = torch.einsum("nmqs,nsmd->nqmd", matrix, seen["value"]).flatten(2)
     torch.testing.assert_close(by_hand, seen["output"], rtol=1e-4, atol=1e-5)
 
