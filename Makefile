@@ -3,6 +3,8 @@
 #   make lab                         JupyterLab on the first notebook
 #   make test                        everything: unit tests, parity, notebooks
 #   make test-fast                   what takes a few seconds each, for daily work
+#   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
+#   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make notebooks                   run the notebooks again and store their outputs
 
 PYTHON ?= python3
@@ -16,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo lab test test-fast notebooks clean
+.PHONY: demo lab test test-fast bench gpu notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -30,6 +32,12 @@ test: $(VENV)/.test
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" tests
+
+bench: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+gpu: $(VENV)/.test
+	$(BIN)/python -m benchmarks.gpu
 
 notebooks: $(VENV)/.lab
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)

@@ -1,0 +1,62 @@
+"""The operator alone: every implementation on every workload, in turn."""
+
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from .floors import floor_milliseconds, floors, machine_rates
+from .implementations import BASELINE, available
+from .measuring import interleaved, summary
+from .memory import DIRECTIONS, extra_peak_memory
+from .workloads import WORKLOADS, Workload, tiny
+
+DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.float16, torch.bfloat16)}
+MEMORY_WORKLOAD = "encoder 800×1066, σ = 3 px"
+
+
+def bench_operator(device: str, rounds: int, seed: int, names: list[str]) -> dict[str, Any]:
+    """names: workloads. Returns everything measured, ready for JSON."""
+    implementations, reasons = available(device, tiny("trial", seed).to(device, torch.float32))
+    rates = machine_rates(device, seed)
+    rows = []
+    for name in names:
+        for dtype in DTYPES[device]:
+            workload = WORKLOADS[name](seed).to(device, dtype)
+            found = floors(workload)
+            row: dict[str, Any] = {
+                "workload": name,
+                "dtype": str(dtype).removeprefix("torch."),
+                "floors": found | {"milliseconds_forward": floor_milliseconds(found, rates)},
+            }
+            for direction in DIRECTIONS:
+                runs = _runs(implementations, workload, direction)
+                row[direction] = summary(interleaved(runs, rounds, device), BASELINE)
+            tqdm.write(f"timed: {name}, {row['dtype']}")
+            rows.append(row)
+    names_of = [implementation.name for implementation in implementations]
+    memory = _memory(names_of, device, seed) if MEMORY_WORKLOAD in names else {}
+    return {"rates": rates, "not_run": reasons, "rows": rows, "extra_peak_megabytes": memory}
+
+
+def _runs(implementations, workload: Workload, direction: str) -> dict:
+    """Those that can: a layer that refuses a dtype is left out of that row."""
+    runs = {}
+    for implementation in implementations:
+        method = implementation.run if direction == "forward" else implementation.run_with_gradients
+        try:
+            method(workload)
+        except (RuntimeError, ValueError):
+            continue
+        runs[implementation.name] = lambda method=method: method(workload)
+    return runs
+
+
+def _memory(names: list[str], device: str, seed: int) -> dict[str, dict[str, float | None]]:
+    workload = WORKLOADS[MEMORY_WORKLOAD](seed).to(device, torch.float32)
+    found: dict[str, dict[str, float | None]] = {}
+    for direction in DIRECTIONS:
+        for name in names:
+            size = extra_peak_memory(name, workload, direction, device, seed)
+            found.setdefault(direction, {})[name] = None if size is None else round(size / 1e6, 1)
+    return found
