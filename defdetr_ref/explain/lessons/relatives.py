@@ -1,0 +1,101 @@
+"""Pictures for "Relatives": attention as one N×N matrix, and what one query takes from the map."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, panels
+
+MATRIX_INCHES = (3.1, 3.5)
+MAP_INCHES = (3.1, 2.4)
+COLOURS = "cividis_r"  # dark = much; nothing at all stays white
+QUERY_COLOUR = OKABE_ITO[5]
+GRID = "#DDDDDD"
+SMALLEST_SINGULAR_VALUE = 1e-6  # of the largest; a smaller one is rounding
+
+
+def plot_matrices(matrices: Mapping[str, Float[Tensor, "query key"]]) -> Figure:
+    """How much each query (row) takes from each key (column), a panel for each entry. What is zero stays white.
+
+    Each panel has a colour scale of its own, from 0 to its largest number. Raises ValueError without entries.
+    """
+    figure, axes = _panels(matrices, MATRIX_INCHES)
+    for ax, (title, matrix) in zip(axes, matrices.items(), strict=True):
+        _draw(ax, matrix, title)
+        ax.set_xlabel("key", fontsize=FONT_SIZE - 1)
+    axes[0].set_ylabel("query", fontsize=FONT_SIZE - 1)
+    return figure
+
+
+def plot_row(matrices: Mapping[str, Float[Tensor, "query key"]], query: int, height: int, width: int) -> Figure:
+    """Row `query` of each matrix, laid out as the map that it reads, with the query's own pixel framed.
+
+    Tokens are the pixels of a map of height × width, row by row. Raises ValueError without entries, or if they are not
+    as many.
+    """
+    figure, axes = _panels(matrices, MAP_INCHES)
+    for ax, (title, matrix) in zip(axes, matrices.items(), strict=True):
+        if matrix.shape[1] != height * width:
+            raise ValueError(f"plot_row: {title!r} has {matrix.shape[1]} keys, not {height}·{width} = {height * width}")
+        _draw(ax, matrix[query].unflatten(0, (height, width)), title)
+        ax.vlines(np.arange(1, width) - 0.5, -0.5, height - 0.5, colors=GRID, linewidths=0.5)
+        ax.hlines(np.arange(1, height) - 0.5, -0.5, width - 0.5, colors=GRID, linewidths=0.5)
+        row, column = divmod(query, width)
+        frame = dict(color=QUERY_COLOUR, markersize=17, markeredgewidth=2, fillstyle="none")
+        ax.plot([column], [row], "s", **frame, gid="query")
+    return figure
+
+
+def _panels(matrices: Mapping, inches: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    if not matrices:
+        raise ValueError("there is nothing to draw; give at least one matrix")
+    figure, axes = panels(1, len(matrices), inches)
+    return figure, axes[0]
+
+
+def _draw(ax: Axes, numbers: Float[Tensor, "row column"], title: str) -> None:
+    seen = np.ma.masked_equal(numbers.detach().numpy(), 0)
+    ax.imshow(seen, cmap=COLOURS, vmin=0, interpolation="nearest", gid="numbers")
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(title, fontsize=FONT_SIZE, color=INK)
+
+
+def _drawn(ax: Axes) -> np.ndarray:
+    """The numbers in a panel, with zeros where it is white."""
+    (picture,) = (image for image in ax.images if image.get_gid() == "numbers")
+    return np.ma.filled(picture.get_array(), 0)
+
+
+def matrix_facts(figure: Figure) -> list[str]:
+    """What `plot_matrices` drew, a sentence for each panel."""
+    return [f"{ax.get_title()}: {', '.join(_matrix_facts(_drawn(ax)))}" for ax in figure.axes]
+
+
+def _matrix_facts(matrix: np.ndarray) -> Iterator[str]:
+    counts = (matrix != 0).sum(1)
+    number = f"{counts.min()}" if counts.min() == counts.max() else f"{counts.min()} to {counts.max()}"
+    yield f"{matrix.shape[0]}×{matrix.shape[1]}"
+    yield f"{number} keys for each query"
+    yield f"{100 * (matrix != 0).mean():.0f} % not zero"
+    yield f"rank {rank(torch.from_numpy(matrix))}"
+
+
+def rank(matrix: Float[Tensor, "query key"]) -> int:
+    """How many rows it takes to make all others from them."""
+    return int(torch.linalg.matrix_rank(matrix.double(), rtol=SMALLEST_SINGULAR_VALUE))
+
+
+def row_facts(figure: Figure) -> list[str]:
+    """What `plot_row` drew, a sentence for each panel."""
+    facts = []
+    for ax in figure.axes:
+        (frame,) = (line.get_xydata()[0] for line in ax.lines if line.get_gid() == "query")
+        rows, columns = np.nonzero(_drawn(ax))
+        reach = np.maximum(abs(columns - frame[0]), abs(rows - frame[1])).max()
+        facts.append(f"{ax.get_title()}: {len(rows)} pixels, the farthest {reach:.0f} away")
+    return facts
