@@ -112,8 +112,8 @@ def test_everything_is_drawn(decoder):
     })"""
     assert all(count > 50 for count in decoder.evaluate(colours))
     captions = decoder.locator("figcaption").all_inner_texts()
-    assert [caption.split(",")[0] for caption in captions] == ["● level 0: 12×20", "■ level 1: 6×10", "▲ level 2: 3×5"]
-    shares = [int(caption.split(",")[1].split("%")[0]) for caption in captions]
+    assert [caption.split("\n")[0] for caption in captions] == ["● level 0: 12×20", "■ level 1: 6×10", "▲ level 2: 3×5"]
+    shares = [int(caption.split("\n")[1].split("%")[0]) for caption in captions]
     assert 99 <= sum(shares) <= 101
     assert "36 points of 4 heads on 3 levels" in decoder.locator(".dd-sentence").inner_text()
 

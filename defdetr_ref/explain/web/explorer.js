@@ -41,7 +41,7 @@ function render({ model, el }) {
     const numbers = element("details", {}, element("summary", { textContent: "The numbers" }), places.numbers);
     root.replaceChildren(
       places.top,
-      element("div", { className: "dd-body" }, element("div", { className: "dd-main" }, main.canvas, places.sentence, status, places.shown, places.legend, numbers), element("div", { className: "dd-side" }, ...grids)),
+      element("div", { className: "dd-body" }, element("div", { className: "dd-main" }, main.canvas, places.sentence, status, places.shown, numbers), element("div", { className: "dd-side" }, ...grids, places.legend)),
       tooltip,
     );
     controls();
@@ -242,7 +242,8 @@ function render({ model, el }) {
     panels.captions.forEach((caption, level) => {
       const [height, width] = layer.shapes[level];
       const share = weightOf(samples.filter((sample) => sample.level === level)) / whole;
-      caption.textContent = `${MARKERS[level % MARKERS.length]} level ${level}: ${height}×${width}, ${Math.round(100 * share)} % of the weight`;
+      const name = `${MARKERS[level % MARKERS.length]} level ${level}: ${height}×${width}`;
+      caption.replaceChildren(element("b", { textContent: name }), element("br"), `${Math.round(100 * share)} % of the weight`);
       caption.parentElement.classList.toggle("dd-off", !now.levels.includes(level));
     });
     const isObject = layer.asks === "objects";
