@@ -8,7 +8,8 @@ from defdetr_ref.explain.lessons.relatives import matrix_facts, plot_matrices, p
 
 HEIGHT, WIDTH = 2, 3
 generator = torch.Generator().manual_seed(0)
-BAND = torch.eye(6) + torch.diag(torch.ones(5), 1)  # each token and the next
+BAND = torch.eye(6) + torch.diag(torch.ones(5), 1)  # each token and the next …
+BAND[5, :4] = 1  # … and the last one more: rows and columns are not alike
 FLAT = torch.rand(6, 1, generator=generator) @ torch.rand(1, 6, generator=generator)
 MATRICES = {"band": BAND, "flat": FLAT}
 
@@ -26,7 +27,7 @@ def test_each_matrix_has_a_panel_with_rows_for_queries():
 
 def test_matrix_facts_are_read_from_the_picture():
     assert matrix_facts(plot_matrices(MATRICES)) == [
-        "band: 6×6, 1 to 2 keys for each query, 31 % not zero, rank 6",
+        "band: 6×6, 2 to 5 keys for each query, 42 % not zero, rank 6",
         "flat: 6×6, 6 keys for each query, 100 % not zero, rank 1",
     ]
 
