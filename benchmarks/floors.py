@@ -41,7 +41,7 @@ def _fetch(table, rows, result):
     total = zeros(table, ROW)
     for i in range(len(rows)):
         if i + AHEAD < len(rows):
-            prefetch(table, rows[i + AHEAD], ROW, 0)
+            prefetch(table, rows[i + AHEAD], ROW)
         total = add_scaled(total, np.float32(1), load(table, rows[i], ROW))
     store(result, 0, total)
 

@@ -114,7 +114,7 @@ def make_forward(width):
                     q = order[first + j]
                     stage(locations[n, q, m], weights[n, q, m], sizes, pixels[j], shares[j])
                     for pixel in pixels[j]:
-                        prefetch(value, head + max(pixel, 0) * heads * channels, width, 0)
+                        prefetch(value, head + max(pixel, 0) * heads * channels, width)
                 for j in range(min(AHEAD, last - first)):
                     out = ((n * queries + order[first + j]) * heads + m) * channels
                     for channel in range(0, channels, width):
@@ -145,39 +145,30 @@ def make_backward(width):
         """
         _, tokens, heads, channels = value.shape
         queries, samples = weights.shape[1], weights.shape[3]
-        pixels, shares = np.empty((AHEAD, 4 * samples), np.int32), np.empty((AHEAD, 4 * samples), value.dtype)
+        pixels, shares = np.empty(4 * samples, np.int32), np.empty(4 * samples, value.dtype)
         gains = np.empty(4 * samples, value.dtype)
         for task in range(first_task, last_task):
             n, m, part = task // (heads * len(parts)), task // len(parts) % heads, task % len(parts)
             begin, end = parts[part]
-            part_sizes, corners = sizes[3 * begin : 3 * end], 4 * (end - begin)
+            part_sizes = sizes[3 * begin : 3 * end]
             head = (n * tokens * heads + m) * channels
-            for first in range(0, queries, AHEAD):
-                for j in range(min(AHEAD, queries - first)):
-                    q = order[first + j]
-                    places, part_weights = locations[n, q, m, 2 * begin : 2 * end], weights[n, q, m, begin:end]
-                    stage(places, part_weights, part_sizes, pixels[j], shares[j])
-                    for pixel in pixels[j, :corners]:
-                        prefetch(value, head + max(pixel, 0) * heads * channels, width, 0)
-                        prefetch(grad_value, head + max(pixel, 0) * heads * channels, width, 1)
-                for j in range(min(AHEAD, queries - first)):
-                    q = order[first + j]
-                    out = ((n * queries + q) * heads + m) * channels
-                    gains[:] = 0
-                    for channel in range(0, channels, width):
-                        grad = load(grad_output, out + channel, width)
-                        for s in range(0, corners, 4):
-                            if pixels[j, s] == OUT_OF_REACH:
-                                continue
-                            for i in range(s, s + 4):
-                                row = head + pixels[j, i] * heads * channels + channel
-                                gains[i] += dot(grad, load(value, row, width))
-                                total = load(grad_value, row, width)
-                                store(grad_value, row, add_scaled(total, shares[j, i], grad))
-                    finish(
-                        locations[n, q, m, 2 * begin : 2 * end], weights[n, q, m, begin:end], part_sizes, gains,
-                        grad_locations[n, q, m, 2 * begin : 2 * end], grad_weights[n, q, m, begin:end],
-                    )  # fmt: skip
+            for q in order:
+                places, part_weights = locations[n, q, m, 2 * begin : 2 * end], weights[n, q, m, begin:end]
+                stage(places, part_weights, part_sizes, pixels, shares)
+                out = ((n * queries + q) * heads + m) * channels
+                gains[:] = 0
+                for channel in range(0, channels, width):
+                    grad = load(grad_output, out + channel, width)
+                    for s in range(0, 4 * (end - begin), 4):
+                        if pixels[s] == OUT_OF_REACH:
+                            continue
+                        for i in range(s, s + 4):
+                            row = head + pixels[i] * heads * channels + channel
+                            gains[i] += dot(grad, load(value, row, width))
+                            total = load(grad_value, row, width)
+                            store(grad_value, row, add_scaled(total, shares[i], grad))
+                grad_places = grad_locations[n, q, m, 2 * begin : 2 * end]
+                finish(places, part_weights, part_sizes, gains, grad_places, grad_weights[n, q, m, begin:end])
 
     return backward
 

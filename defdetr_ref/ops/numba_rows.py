@@ -114,23 +114,19 @@ CACHE_LINE = 64  # bytes
 
 @intrinsic(prefer_literal=True)
 @no_type_check
-def prefetch(typing_context, array, index, width, will_write):
-    """Ask for the `width` numbers from `index` on, so that they are on their way when `load` needs them.
-
-    will_write: 1 if they will be written too.
-    """
+def prefetch(typing_context, array, index, width):
+    """Ask for the `width` numbers from `index` on, so that they are on their way when `load` needs them."""
 
     def generate(context, builder, signature, arguments):
         data = context.make_array(array)(context, builder, arguments[0]).data
         pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
         signature = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
         ask = cgutils.get_or_insert_function(builder.module, signature, "llvm.prefetch.p0")
-        nearest_level, is_data = number(3), number(1)
+        to_read, nearest_level, is_data = number(0), number(3), number(1)
         step = CACHE_LINE * 8 // array.dtype.bitwidth
         for offset in range(0, width.literal_value, step):
             address = builder.gep(data, [builder.add(arguments[1], context.get_constant(types.intp, offset))])
-            write = number(will_write.literal_value)
-            builder.call(ask, [builder.bitcast(address, pointer), write, nearest_level, is_data])
+            builder.call(ask, [builder.bitcast(address, pointer), to_read, nearest_level, is_data])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, width, will_write), generate
+    return types.void(array, types.intp, width), generate
