@@ -13,7 +13,7 @@ NOTEBOOKS = (  # file names without their ending, in reading order; a notebook's
     "03_sampling_offsets",
     "04_multi_scale_attention",
     "05_reference_points",
-    "06_query_to_box",
+    "06_from_query_to_box",
     "07_box_refinement",
     "08_two_stages",
     "09_matching_and_focal_loss",
@@ -74,7 +74,7 @@ FRAMES = (
 FRAME_MARGIN = 10
 # Through these places each arrow runs.
 ARROWS = (
-    ((56, 94), (78, 94)),
+    ((58, 94), (78, 94)),
     ((264, 94), (294, 94)),
     ((480, 94), (510, 94)),
     ((696, 94), (726, 94)),
@@ -85,7 +85,7 @@ ARROWS = (
     ((313, 352), (387, 352)),
     ((573, 352), (647, 352)),
 )
-NOTES = (("image", 35, 98), ("boxes, classes", 676, 148))  # plain text: what goes in and comes out
+NOTES = (("image", 34, 98), ("boxes, classes", 676, 148))  # plain text: what goes in and comes out
 
 PAGE = Template("""<div class="defdetr-map">
 <style>
