@@ -12,7 +12,9 @@ pytestmark = [
 ]
 DTYPES = ["float32", "float16", "bfloat16"]
 DIRECTIONS = ["forward", "backward"]
-QUERIES = pytest.mark.parametrize("queries", [TOKENS, 300], ids=["encoder", "decoder"])
+# An encoder's and a decoder's queries are found in different ways; the dtype matters to neither.
+WORKLOADS = [("float32", TOKENS), ("float16", TOKENS), ("bfloat16", TOKENS), ("float32", 300)]
+EACH = pytest.mark.parametrize("dtype, queries", WORKLOADS)
 VECTOR_LOAD = {"float32": "ld.global.nc.v4.f32", "float16": "ld.global.nc.v4.u32", "bfloat16": "ld.global.nc.v4.u32"}
 # A processor of the GPU has 65536 registers and room for 2048 threads: with these, at least 1024 threads fit.
 MOST_REGISTERS = 64
@@ -24,8 +26,7 @@ def instructions(text: str) -> list[str]:
     return re.findall(r"^\s*(?:@!?%p\d+\s+)?([a-z][\w.:]*)\s", text, flags=re.MULTILINE)
 
 
-@QUERIES
-@pytest.mark.parametrize("dtype", DTYPES)
+@EACH
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_fast_kernels_use_vectors_and_only_float32(direction, dtype, queries):
     opcodes = instructions(ptx(plan("fast", direction, dtype, queries)))
@@ -37,8 +38,7 @@ def test_fast_kernels_use_vectors_and_only_float32(direction, dtype, queries):
     assert opcodes.count("ld.global.f32") <= (1 if direction == "forward" else 2)
 
 
-@QUERIES
-@pytest.mark.parametrize("dtype", DTYPES)
+@EACH
 def test_the_output_is_stored_in_vectors(dtype, queries):
     opcodes = instructions(ptx(plan("fast", "forward", dtype, queries)))
     assert [name for name in opcodes if name.startswith("st.global")] == [
@@ -76,7 +76,7 @@ def test_the_textbook_kernel_in_float64_stays_in_float64(direction):
     assert opcodes.count("red.global.add.f64") == (7 if direction == "backward" else 0)
 
 
-KERNELS = [("fast", dtype, queries) for dtype in DTYPES for queries in (TOKENS, 300)]
+KERNELS = [("fast", *workload) for workload in WORKLOADS]
 KERNELS += [("textbook", dtype, TOKENS) for dtype in ("float32", "float64")]
 
 
@@ -94,7 +94,7 @@ def test_registers_suffice(direction, kernel, dtype, queries, tmp_path, record_p
 
 
 @pytest.mark.skipif(find_ptxas() is None, reason="ptxas, NVIDIA's assembler, is not installed (nvidia-cuda-nvcc)")
-@pytest.mark.parametrize("channels", [4, 20, 64, 256])
+@pytest.mark.parametrize("channels", [4, 60, 256])
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_other_numbers_of_channels(direction, channels, tmp_path):
     """From one lane for a query to as many as a tile allows."""
