@@ -7,6 +7,7 @@
 | index.html                            | the report, opens from disk                                    |
 | predictions.png, attention.png,       | its pictures                                                   |
 | refinement.png, curves.png            |                                                                |
+| explorer.html                         | every query of three images, to click through                  |
 | metrics.json                          | the twelve figures, settings, versions, seconds of every part  |
 | config.json, metrics.jsonl, last.pt … | the training run, see `defdetr_ref.training`                   |
 
@@ -29,11 +30,11 @@ from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.digits import write_digits
 from defdetr_ref.data.shapes import write_shapes
 from defdetr_ref.data.transforms import PlainTransform
-from defdetr_ref.demo_report import PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
+from defdetr_ref.demo_report import EXPLORER_TEXT, PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
 from defdetr_ref.detector import DeformableDETR
 from defdetr_ref.evaluation import evaluate, evaluation_mode, jsonable
-from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions
-from defdetr_ref.explain.page import PictureSection
+from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions, save_explorer
+from defdetr_ref.explain.page import EmbeddedSection, PictureSection
 from defdetr_ref.postprocess import postprocess
 from defdetr_ref.provenance import machine, versions
 from defdetr_ref.training import TrainConfig, train
@@ -47,6 +48,7 @@ DATA_SEED = 0  # everyone judges on the same images, whatever the seed of the tr
 
 PICTURED_IMAGES = 6
 EXPLAINED_OBJECTS = 3
+EXPLORED_IMAGES = 3
 DOTS_PER_INCH = 150
 
 
@@ -175,7 +177,7 @@ def _open(paths: dict[str, Path], transform: PlainTransform) -> tuple[CocoDetect
 def draw_pictures(
     model: DeformableDETR, val_set: CocoDetection, rows: list[dict[str, Any]], out: Path
 ) -> list[PictureSection]:
-    """Write the four pictures into `out`; returns their sections of the report."""
+    """Write the four pictures and the explorer into `out`; returns their sections of the report."""
     with evaluation_mode(model):
         figures = {
             "predictions": _predictions(model, val_set),
@@ -184,7 +186,10 @@ def draw_pictures(
         }
     for name, figure in figures.items():
         figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
-    return [PictureSection(title, text, f"{name}.png") for name, (title, text) in PICTURE_TEXTS.items()]
+    samples = _first_samples(val_set, EXPLORED_IMAGES, least_objects=EXPLAINED_OBJECTS)
+    save_explorer(out / "explorer.html", model, [image for image, _ in samples], categories=val_set.categories)
+    sections = [PictureSection(title, text, f"{name}.png") for name, (title, text) in PICTURE_TEXTS.items()]
+    return [*sections, EmbeddedSection(*EXPLORER_TEXT, "explorer.html")]
 
 
 def _predictions(model: DeformableDETR, val_set: CocoDetection) -> Figure:

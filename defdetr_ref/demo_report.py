@@ -37,6 +37,12 @@ PICTURE_TEXTS = {
     ),
 }
 
+EXPLORER_TEXT = (
+    "Look for yourself",
+    "Click into the picture, or use the arrow keys, to move the query: a pixel of the encoder or an object query of the "
+    "decoder. The small pictures show which pixels of each level it reads.",
+)
+
 
 def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSection]) -> Path:
     """Write `out`/index.html from what metrics.json holds and the sections of the pictures; returns its path."""

@@ -10,7 +10,7 @@ import pytest
 from defdetr_ref import demo, demo_report
 from defdetr_ref.evaluation import FIGURES
 
-PICTURES = ("predictions.png", "attention.png", "refinement.png", "curves.png")
+SHOWN = ("predictions.png", "attention.png", "refinement.png", "curves.png", "explorer.html")
 
 
 def test_unknown_data_is_refused_before_anything_is_written(tmp_path):
@@ -67,7 +67,7 @@ def finished(request) -> tuple[str, Path]:
 @pytest.mark.slow
 def test_every_file_is_there(finished):
     _, folder = finished
-    for name in ("index.html", "metrics.json", "metrics.jsonl", "config.json", "last.pt", *PICTURES):
+    for name in ("index.html", "metrics.json", "metrics.jsonl", "config.json", "last.pt", *SHOWN):
         assert (folder / "out" / name).stat().st_size > 0, name
 
 
@@ -89,7 +89,7 @@ def test_the_page_refers_to_existing_files_beside_it_only(finished):
     _, folder = finished
     text = (folder / "out" / "index.html").read_text()
     files = set(re.findall(r'(?:src|href)="([^"]*)"', text))
-    assert files == set(PICTURES)
+    assert files == set(SHOWN)
     assert all((folder / "out" / name).is_file() for name in files)
     assert "http" not in text
 

@@ -21,6 +21,7 @@ PAGE = Template("""<!doctype html>
   section { padding: 1.25rem 1.5rem; margin-top: 1.25rem; }
   section p { margin: 0 0 .9rem; max-width: 52rem; }
   img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
+  iframe { width: 100%; height: 56rem; border: 0; border-radius: 8px; }
   .tables { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }
   table { border-collapse: collapse; font-size: .95rem; }
   caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
@@ -53,6 +54,12 @@ PICTURE = Template("""<section>
 <a href="$file"><img src="$file" alt="$title"></a>
 </section>""")
 
+EMBEDDED = Template("""<section>
+<h2>$title</h2>
+<p>$text <a href="$file">Open it on a page of its own.</a></p>
+<iframe src="$file" title="$title"></iframe>
+</section>""")
+
 
 @dataclass(frozen=True)
 class PictureSection:
@@ -61,6 +68,11 @@ class PictureSection:
     title: str
     text: str
     file: str
+
+
+@dataclass(frozen=True)
+class EmbeddedSection(PictureSection):
+    """Another page shown within this one: a file beside it, and a paragraph that says what to do with it."""
 
 
 def write_page(
@@ -90,4 +102,5 @@ def _table(caption: str, rows: Mapping[str, str]) -> str:
 
 
 def _picture(picture: PictureSection) -> str:
-    return PICTURE.substitute(title=escape(picture.title), text=escape(picture.text), file=escape(picture.file))
+    template = EMBEDDED if isinstance(picture, EmbeddedSection) else PICTURE
+    return template.substitute(title=escape(picture.title), text=escape(picture.text), file=escape(picture.file))

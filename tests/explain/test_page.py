@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from defdetr_ref.explain.page import PictureSection, write_page
+from defdetr_ref.explain.page import EmbeddedSection, PictureSection, write_page
 
 
 class Links(HTMLParser):
@@ -42,3 +42,10 @@ def test_text_is_escaped_and_dollars_survive(tmp_path):
 def test_nothing_is_fetched_from_a_network(tmp_path):
     page = page_of(tmp_path)
     assert "http" not in page and "//" not in page and "<script" not in page and "@import" not in page
+
+
+def test_another_page_is_shown_and_linked(tmp_path):
+    write_page(tmp_path / "index.html", "T", "L", "", {}, [EmbeddedSection("Look & see", "Text.", "explorer.html")], "F")
+    page = Links()
+    page.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
+    assert page.files == ["explorer.html", "explorer.html"] and "iframe" in page.open_tags and "img" not in page.open_tags
