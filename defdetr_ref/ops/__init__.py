@@ -1,12 +1,16 @@
 """The operator, several times over: each version is tested equal to the one before.
 
-| backend | file           | what it is for                                        |
-|---------|----------------|-------------------------------------------------------|
-| loops   | `loops.py`     | NumPy loops: the specification, slow and obvious      |
-| torch   | `torch_ref.py` | `grid_sample`: short, differentiable, on every device |
-| numba   | `numba_cpu.py` | the loops compiled for the CPU: fast                  |
+| backend | file                                 | what it is for                                        |
+|---------|--------------------------------------|-------------------------------------------------------|
+| loops   | `loops.py`, `loops_autograd.py`      | NumPy loops: the specification, slow and obvious      |
+| torch   | `torch_ref.py`                       | `grid_sample`: short, differentiable, on every device |
+| numba   | `numba_cpu.py`, `numba_kernels.py`   | the loops compiled for the CPU: fast                  |
+| cuda    | the package `defdetr_cuda`, `cuda/`  | the loops compiled for NVIDIA GPUs: fast              |
+
+`registry.py` picks one of them, `checks.py` refuses bad input with the same words for all, and `compiled.py` makes the
+last two one operator of PyTorch, for autograd, torch.compile and torch.export.
 """
 
-from .registry import BACKENDS, ms_deform_attn
+from .registry import BACKENDS, explain_choice, ms_deform_attn
 
-__all__ = ["BACKENDS", "ms_deform_attn"]
+__all__ = ["BACKENDS", "explain_choice", "ms_deform_attn"]

@@ -1,13 +1,15 @@
-"""The compiled kernels as one PyTorch operator, `torch.ops.defdetr.ms_deform_attn`: autograd, torch.compile, torch.export.
+"""The compiled kernels as one operator of PyTorch, which autograd, torch.compile and torch.export understand.
 
 PyTorch picks the kernel by the tensors' device: `numba_cpu.py` on a CPU, the package `defdetr_cuda` on an NVIDIA GPU.
-The operator is a single node for the compiler, which asks the *fake* versions below for the shapes of the results.
+For a compiler it is a single node, `torch.ops.defdetr.ms_deform_attn`; the *fake* versions below tell it the shapes of
+the results.
 """
 
 import torch
 from torch import Tensor
 
 from . import numba_cpu
+from .checks import refuse_second_derivative
 
 Shapes = list[tuple[int, int]]
 
@@ -19,27 +21,34 @@ def _pairs(flat_shapes: list[int]) -> Shapes:
 
 @torch.library.custom_op("defdetr::ms_deform_attn", mutates_args=(), device_types="cpu")
 def operator(value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor) -> Tensor:
-    """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `registry.ms_deform_attn`."""
-    return numba_cpu.forward(value, _pairs(flat_shapes), sampling_locations, attention_weights)
+    """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `registry.ms_deform_attn`.
+
+    Locations and weights are float32 or float64, value of the same dtype, or float16/bfloat16 beside float32.
+    """
+    wide = value.to(sampling_locations.dtype)  # the CPU's kernels know one dtype; the GPU's read reduced values
+    output = numba_cpu.forward(wide, _pairs(flat_shapes), sampling_locations, attention_weights)
+    return output.to(value.dtype)
 
 
 @torch.library.custom_op("defdetr::ms_deform_attn_backward", mutates_args=(), device_types="cpu")
 def operator_backward(
     grad_output: Tensor, value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of value, sampling_locations and attention_weights."""
-    return numba_cpu.backward(grad_output, value, _pairs(flat_shapes), sampling_locations, attention_weights)
+    """The gradients of value, sampling_locations and attention_weights, contiguous, each in the dtype of its tensor."""
+    wide, grad_wide = (tensor.to(sampling_locations.dtype) for tensor in (value, grad_output))
+    grad_value, *grads = numba_cpu.backward(grad_wide, wide, _pairs(flat_shapes), sampling_locations, attention_weights)
+    return grad_value.to(value.dtype), *grads
 
 
 @operator.register_kernel("cuda")
-def _(value, flat_shapes, sampling_locations, attention_weights):
+def cuda_forward(value, flat_shapes, sampling_locations, attention_weights):
     import defdetr_cuda  # only here: it is a package of its own, not needed without a GPU
 
     return defdetr_cuda.forward(value, _pairs(flat_shapes), sampling_locations, attention_weights)
 
 
 @operator_backward.register_kernel("cuda")
-def _(grad_output, value, flat_shapes, sampling_locations, attention_weights):
+def cuda_backward(grad_output, value, flat_shapes, sampling_locations, attention_weights):
     import defdetr_cuda
 
     return defdetr_cuda.backward(grad_output, value, _pairs(flat_shapes), sampling_locations, attention_weights)
@@ -64,11 +73,12 @@ def _save_inputs(ctx, inputs, output):
 
 def _backward(ctx, grad_output):
     value, locations, weights = ctx.saved_tensors
-    grad_value, grad_locations, grad_weights = operator_backward(grad_output, value, ctx.flat_shapes, locations, weights)
-    return grad_value, None, grad_locations, grad_weights
+    grad_value, *grads = operator_backward(grad_output, value, ctx.flat_shapes, locations, weights)
+    return grad_value, None, *grads
 
 
 operator.register_autograd(_backward, setup_context=_save_inputs)
+operator_backward.register_autograd(refuse_second_derivative)
 
 
 def ms_deform_attn_compiled(

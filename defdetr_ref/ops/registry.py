@@ -1,57 +1,91 @@
-"""One function, several backends."""
+"""One function, several backends: which of them runs, and why."""
 
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from . import loops
-from .checks import check_operator_inputs, normalise_shapes
+from .checks import REDUCED, check_operator_inputs, index_overflow, normalise_shapes, token_overflow
 from .compiled import ms_deform_attn_compiled
+from .loops_autograd import ms_deform_attn_loops
 from .torch_ref import ms_deform_attn_torch
 
-
-class _LoopsFunction(torch.autograd.Function):
-    """The NumPy loops, with their own backward pass."""
-
-    @staticmethod
-    def forward(ctx, value, spatial_shapes, sampling_locations, attention_weights):
-        arrays = [x.detach().cpu().numpy() for x in (value, sampling_locations, attention_weights)]
-        ctx.arrays, ctx.spatial_shapes, ctx.device = arrays, spatial_shapes, value.device
-        return torch.from_numpy(loops.forward(arrays[0], spatial_shapes, *arrays[1:])).to(value.device)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_output):
-        value, locations, weights = ctx.arrays
-        grads = loops.backward(grad_output.cpu().numpy(), value, ctx.spatial_shapes, locations, weights)
-        grad_value, grad_locations, grad_weights = (torch.from_numpy(grad).to(ctx.device) for grad in grads)
-        return grad_value, None, grad_locations, grad_weights
-
-
 BACKENDS: dict[str, Callable[..., Tensor]] = {
-    "loops": _LoopsFunction.apply,
+    "loops": ms_deform_attn_loops,
     "torch": ms_deform_attn_torch,
     "numba": ms_deform_attn_compiled,
+    "cuda": ms_deform_attn_compiled,
 }
-COMPILED_DTYPES = (torch.float32, torch.float64)
+FASTEST_FIRST = {"cpu": ("numba", "torch"), "cuda": ("cuda", "torch")}  # by type of device; elsewhere torch
+
+
+@torch.compiler.assume_constant_result  # torch.compile takes the answer and does not look into the search
+def cuda_problem() -> str | None:
+    """One sentence on what the CUDA kernels lack here: numba-cuda, a driver or a GPU; None if nothing."""
+    import defdetr_cuda
+
+    return defdetr_cuda.why_unavailable()
+
+
+def why_not(backend: str, value: Tensor, sampling_locations: Tensor) -> str | None:
+    """One sentence on why `backend` cannot take these tensors; None if it can."""
+    if backend == "numba":
+        if value.device.type != "cpu":
+            return f"It takes tensors on the CPU, and these are on {value.device}."
+        return token_overflow(value)
+    if backend == "cuda":
+        if problem := cuda_problem():
+            return problem
+        if value.device.type != "cuda":
+            return f"It takes tensors on an NVIDIA GPU, and these are on {value.device}."
+        return index_overflow(value, sampling_locations)
+    return None
 
 
 def choose_backend(value: Tensor, sampling_locations: Tensor) -> str:
-    """The fastest backend that takes these tensors: "numba" for float32 and float64 on a CPU, else "torch"."""
-    compiled = value.device.type == "cpu" and value.dtype == sampling_locations.dtype and value.dtype in COMPILED_DTYPES
-    return "numba" if compiled else "torch"
+    """The fastest backend that takes these tensors; "torch" takes all."""
+    for backend in FASTEST_FIRST.get(value.device.type, ()):
+        if why_not(backend, value, sampling_locations) is None:
+            return backend
+    return "torch"
 
 
 def check_backend(backend: str, value: Tensor, sampling_locations: Tensor) -> None:
     """Raises ValueError if `backend` does not exist or cannot take these tensors."""
     if backend not in BACKENDS:
         raise ValueError(f"ms_deform_attn: unknown backend {backend!r}; choose from auto, {', '.join(BACKENDS)}")
-    if backend == "numba" and choose_backend(value, sampling_locations) != "numba":
-        raise ValueError(
-            f"ms_deform_attn: backend 'numba' takes float32 or float64 on the CPU, got {value.dtype} on {value.device}; "
-            "use 'auto' or 'torch'"
-        )
+    if reason := why_not(backend, value, sampling_locations):
+        raise ValueError(f"ms_deform_attn: backend {backend!r} cannot be used. {reason} Or choose backend='auto'.")
+
+
+def explain_choice(
+    value: Tensor,
+    spatial_shapes: Sequence[Sequence[int]] | Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+) -> str:
+    """Which backend "auto" chooses for these arguments of `ms_deform_attn`, and why not a faster one, in words."""
+    check_operator_inputs(value, normalise_shapes(spatial_shapes), sampling_locations, attention_weights)
+    chosen = choose_backend(value, sampling_locations)
+    sentences = [f"{chosen}: {_describe(chosen, value)}."]
+    if value.dtype in REDUCED:
+        sentences.append(f"The {value.dtype} values are summed in float32, the result is rounded.")
+    for faster in ("cuda", "numba"):
+        if faster == chosen:
+            break
+        sentences.append(f"Not {faster}: {why_not(faster, value, sampling_locations)}")
+    return " ".join(sentences)
+
+
+def _describe(backend: str, value: Tensor) -> str:
+    if backend == "numba":
+        return "loops compiled for the CPU"
+    if backend == "cuda":
+        import defdetr_cuda
+
+        kernel, reason = defdetr_cuda.choose_kernel(value), defdetr_cuda.why_not_fast(value)
+        return f"the {kernel} kernel on the GPU" + (f", because {reason}" if reason else "")
+    return "grid_sample, which works on every device"
 
 
 def ms_deform_attn(
@@ -69,15 +103,19 @@ def ms_deform_attn(
     sampling_locations: (N, Q, M, L, K, 2), x then y, in [0, 1] of the padded level; outside reads zero, and so does a
         location that is NaN or infinite
     attention_weights: (N, Q, M, L, K), usually softmaxed jointly over levels and points
-    backend: "loops" (the specification, slow), "torch" (any device and dtype), "numba" (compiled; float32 and float64
-        on the CPU), or "auto", the fastest that takes these tensors
+    backend: "loops" (the specification, slow), "torch" (any device), "numba" (compiled for the CPU), "cuda" (compiled
+        for NVIDIA GPUs), or "auto", the fastest that takes these tensors: see `explain_choice`
 
-    Returns (N, Q, M·D), differentiable in value, sampling_locations and attention_weights.
-    Raises ValueError, naming the argument and the axis, if the tensors do not fit together.
+    float32 or float64, or float16/bfloat16 values with locations and weights of that dtype or float32: these are summed
+    in float32. Returns (N, Q, M·D) in the dtype of value, differentiable in value, sampling_locations and
+    attention_weights; only "torch" can be differentiated twice, the others then raise NotImplementedError.
+    Raises ValueError, naming the argument and the axis, if the tensors do not fit together or the backend not them.
     """
     spatial_shapes = normalise_shapes(spatial_shapes)
     check_operator_inputs(value, spatial_shapes, sampling_locations, attention_weights)
     if backend == "auto":
         backend = choose_backend(value, sampling_locations)
     check_backend(backend, value, sampling_locations)
+    if value.dtype in REDUCED:
+        sampling_locations, attention_weights = sampling_locations.float(), attention_weights.float()
     return BACKENDS[backend](value, spatial_shapes, sampling_locations, attention_weights)
