@@ -55,7 +55,7 @@ def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, at
     mine, right = _as_tensor(yours, expected, what), torch.as_tensor(expected).detach().cpu()
     if mine.shape != right.shape:
         raise WrongAnswer(f"{what} has shape {tuple(mine.shape)}, expected {tuple(right.shape)}")
-    if isinstance(expected, Tensor | np.ndarray) and _family(mine) != _family(right):
+    if isinstance(expected, Tensor | np.ndarray) and mine.dtype != right.dtype:  # the notebook goes on with it
         raise WrongAnswer(f"{what} has dtype {_dtype(mine)}, expected {_dtype(right)}")
     nans = int((mine.isnan() & ~right.isnan()).sum())
     if nans:
@@ -150,11 +150,6 @@ def _plain(thing: Any) -> Any:
     if isinstance(thing, Tensor | np.ndarray | np.generic):
         return thing.item() if thing.ndim == 0 else repr(thing)
     return thing
-
-
-def _family(tensor: Tensor) -> str:
-    """A float32 may stand for a float64, but an index must be an integer and a mask a bool."""
-    return "float" if tensor.is_floating_point() else "bool" if tensor.dtype == torch.bool else "integer"
 
 
 def _dtype(tensor: Tensor) -> str:

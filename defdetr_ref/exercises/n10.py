@@ -46,7 +46,7 @@ def recall_and_precision(
         right.append(best is not None and overlaps[best] >= threshold)
         if right[-1]:
             taken.add((image_id, best))
-    found = torch.tensor(right, dtype=torch.float64).cumsum(0)
+    found = torch.tensor(right).cumsum(0)
     return found / sum(map(len, truth.values())), found / torch.arange(1, len(right) + 1)
 
 

@@ -20,7 +20,7 @@ def test_a_close_answer_passes():
     expect_close(np.float32(2.0), 2.0, "it")
     expect_close(torch.tensor(2.0), 2.0, "it")
     expect_close(2, 2.0, "it")
-    expect_close(torch.ones(2, dtype=torch.float64, requires_grad=True), torch.ones(2), "it")
+    expect_close(torch.ones(2, requires_grad=True), torch.ones(2), "it")
     expect_close((torch.ones(2), [1.0]), [torch.ones(2), (1,)], "it")
     expect_close(torch.tensor([torch.nan, torch.inf]), torch.tensor([torch.nan, torch.inf]), "it")
 
@@ -38,6 +38,7 @@ def test_a_close_answer_passes():
         (torch.ones(3, 2), torch.ones(2, 3), "it has shape (3, 2), expected (2, 3)"),
         (torch.ones(2, dtype=torch.int64), torch.ones(2), "it has dtype int64, expected float32"),
         (torch.ones(2), torch.ones(2, dtype=torch.bool), "it has dtype float32, expected bool"),
+        (torch.ones(2, dtype=torch.float64), torch.ones(2), "it has dtype float64, expected float32"),
         (torch.tensor([1, torch.nan, torch.nan]), torch.ones(3), "it: 2 of 3 numbers are NaN, expected none"),
         (float("nan"), 1.0, "it: 1 of 1 numbers are NaN, expected none"),
         (torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0]), "it: yours is [1, 2], expected [2, 1]"),

@@ -74,6 +74,9 @@ MISTAKES = {
         "window on centres only": proposals(
             usable=lambda boxes, mask: ((boxes > 0.01) & (boxes < 0.99))[:, :2].all(-1) & ~mask
         ),
+        "window on sizes only": proposals(
+            usable=lambda boxes, mask: ((boxes > 0.01) & (boxes < 0.99))[:, 2:].all(-1) & ~mask
+        ),
         "mask the wrong way round": proposals(
             usable=lambda boxes, mask: ((boxes > 0.01) & (boxes < 0.99)).all(-1) & mask
         ),
