@@ -5,7 +5,7 @@ What they do differently from `textbook.py`:
 - Where to read and with which weight is worked out once for each point, not once for each channel, and left in shared
   memory ("staged"): four corners, each an offset and a share.
 - A thread owns several channels of a query, a *lane*: as many as one 128-bit load brings.
-- The sums over channels in the gradients are made in shared memory by the one thread that writes them: no atomics there.
+- The sums over channels in the gradients are made in shared memory, each by the one thread that writes it: no atomics.
 
 `sizes` is (tokens S, heads M, queries Q); the other counts are constants of the compiled kernel. Values may be float32,
 float16 or bfloat16; locations, weights and every sum are float32. The grid counts tiles, heads and images.
@@ -98,7 +98,11 @@ def stage(shares, offsets, item, locations, weights, index, table, level, stride
 
 
 def make_forward(dtype, channels, levels, points, tile, by_pixels, round_points):
-    """tile: (rows, columns) of queries; by_pixels: lay it on the levels; round_points: staged at a time, divides L · K."""
+    """The kernel for these constants.
+
+    tile: (rows, columns) of queries; by_pixels: lay it on the levels' pixels, whose order the queries have
+    round_points: how many points of a query are staged at a time; divides L · K
+    """
     load, store = LOAD[dtype], STORE[dtype]
     per_lane = 4 if dtype == "float32" else 8
     lanes, tile_height, tile_width = channels // per_lane, *tile
@@ -225,7 +229,8 @@ def make_backward(dtype, channels, levels, points, tile, by_pixels, round_points
                 if item_query >= 0:
                     index = int32(int32(item_query * heads + head) * all_points + point)
                     level = int32(quotient(point, points))
-                    finish(gains, int32(item), lanes, locations, weights, grad_locations, grad_weights, index, table, level)
+                    finish(gains, int32(item), lanes, locations, weights, grad_locations, grad_weights,
+                           index, table, level)  # fmt: skip
 
     return backward
 

@@ -201,8 +201,8 @@ def _store_16_bit(narrowing):
         def code(context, builder, signature, arguments):
             address = _address(builder, *arguments[:2], index)
             numbers = cgutils.unpack_tuple(builder, arguments[2])
-            pack = lambda low, high: _assembly(builder, narrowing, "=r,f,f", I32, [high, low], writes=False)  # noqa: E731
-            words = [pack(low, high) for low, high in zip(numbers[::2], numbers[1::2])]
+            pairs = zip(numbers[1::2], numbers[::2])
+            words = [_assembly(builder, narrowing, "=r,f,f", I32, [high, low], writes=False) for high, low in pairs]
             text = "st.global.v4.b32 [$0], {$1, $2, $3, $4};"
             _assembly(builder, text, "l,r,r,r,r", ir.VoidType(), [address, *words], writes=True)
             return context.get_dummy_value()
@@ -212,7 +212,8 @@ def _store_16_bit(narrowing):
     return intrinsic(typed)
 
 
-store_float16, store_bfloat16 = _store_16_bit("cvt.rn.f16x2.f32 $0, $1, $2;"), _store_16_bit("cvt.rn.bf16x2.f32 $0, $1, $2;")
+store_float16 = _store_16_bit("cvt.rn.f16x2.f32 $0, $1, $2;")
+store_bfloat16 = _store_16_bit("cvt.rn.bf16x2.f32 $0, $1, $2;")
 
 
 def _add(instruction, width):

@@ -35,8 +35,8 @@ def simulate(plan: Plan, batch: int, arrays: list[np.ndarray]) -> None:
 def forward(value, spatial_shapes, locations, weights, *, kernel="textbook", **options) -> np.ndarray:
     """value (N, S, M, D), locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K) → (N, Q, M·D), in the dtype of `value`.
 
-    kernel: "textbook" or "fast"; `options` of the fast one as in `fast_plan`, and `dtype="bfloat16"` for values that are
-        the bits of bfloat16 in uint16, because NumPy has no such numbers
+    kernel: "textbook" or "fast"; `options` of the fast one as in `fast_plan`, and `dtype="bfloat16"` for values that
+        are the bits of bfloat16 in uint16, because NumPy has no such numbers
     """
     sizes = sizes_of(value, weights)
     plan = _plan("forward", kernel, value, sizes, spatial_shapes, options)

@@ -1,7 +1,7 @@
 """The helpers of `memory.py` in plain Python, for the simulator: what each instruction does, lane by lane.
 
-A pointer is a flat NumPy array here; bfloat16, which NumPy lacks, travels as its bits in uint16. Every access is checked,
-so that a read outside an array, which a GPU may answer with garbage, is an IndexError.
+A pointer is a flat NumPy array here; bfloat16, which NumPy lacks, travels as its bits in uint16. Every access is
+checked, so that a read outside an array, which a GPU may answer with garbage, is an IndexError.
 """
 
 import threading

@@ -16,7 +16,10 @@ POINT, ROW, COLUMN = (1, 1), (1, 6), (5, 1)  # levels of a single pixel, row, co
 
 @dataclass(frozen=True)
 class Case:
-    """Inputs in float64: value (N, S, M, D), locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K), cotangent (N, Q, M·D)."""
+    """Inputs in float64: value (N, S, M, D), locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K).
+
+    cotangent: (N, Q, M·D), the gradient of the output
+    """
 
     shapes: list[tuple[int, int]]
     value: np.ndarray
@@ -47,9 +50,13 @@ def border_case(channels: int, far: float = 1e30) -> Case:
     """
     height, width = 4, 8
     beside = 2.0**-8  # a little inside or outside, in pixels
-    places = lambda size: [-1.5, -1, -1 + beside, -0.5, -beside, 0, 1, 1.5, size - 1, size - 0.5, size - beside, size, size + 2]  # noqa: E731, E501
-    wild = [np.nan, np.inf, -np.inf, far, -far]
-    xs, ys = [(x + 0.5) / width for x in places(width)] + wild, [(y + 0.5) / height for y in places(height)] + wild
+
+    def places(size: int) -> list[float]:
+        first = [-1.5, -1, -1 + beside, -0.5, -beside, 0, 1, 1.5]
+        pixels = first + [size - 1, size - 0.5, size - beside, size, size + 2]
+        return [(pixel + 0.5) / size for pixel in pixels] + [np.nan, np.inf, -np.inf, far, -far]
+
+    xs, ys = places(width), places(height)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)  # (Q, 2)
     case = random_case(2, len(grid), 1, channels, 1, [(height, width)])
     case.locations[:, :, 0, 0, 0] = np.stack([grid, np.roll(grid, 1, axis=0)])
@@ -84,7 +91,10 @@ NAMES = ("output", "grad_value", "grad_locations", "grad_weights")
 
 
 def compare(runner: Callable, case: Case, kernel: str, dtype: str, expected=None, slack: float = 1.0) -> None:
-    """expected: from elsewhere than the loops, which take long for a large case; slack: a factor on the errors allowed in sums."""
+    """AssertionError, naming the array, unless the runner gives what the specification gives.
+
+    expected: from elsewhere than the loops, which take long for a large case; slack: a factor on the error of sums
+    """
     case = rounded(case, dtype)
     actual = runner(case, kernel, dtype)
     for name, one, other in zip(NAMES, actual, expected or specification(case), strict=True):
@@ -92,7 +102,7 @@ def compare(runner: Callable, case: Case, kernel: str, dtype: str, expected=None
         error = slack * SUMS[dtype] + (ROUNDING[dtype] if name == "output" else 0)
         allowed = error * max(np.abs(other).max(initial=0), 1)
         worst = np.abs(one - other).max(initial=0)
-        assert worst <= allowed, f"{name} of the {kernel} kernel in {dtype} is {worst:.2e} off; {allowed:.2e} is allowed"
+        assert worst <= allowed, f"{name} of the {kernel} kernel in {dtype} is {worst:.2e} off, not {allowed:.2e}"
 
 
 def specification(case: Case) -> tuple[np.ndarray, ...]:

@@ -40,5 +40,5 @@ def test_an_index_that_does_not_fit_is_refused():
     tokens, queries = 2**23 + 1, 3  # · 8 heads · 32 channels = 2³¹ + 256 numbers
     tensors = [torch.empty(shape, device="meta") for shape in
                [(1, tokens, 8, 32), (1, queries, 8, 1, 4, 2), (1, queries, 8, 1, 4)]]  # fmt: skip
-    with pytest.raises(ValueError, match=r"`value` has S · M · D = 2147483904 numbers in one image, more than the 2147483647"):
+    with pytest.raises(ValueError, match=r"`value` has S · M · D = 2147483904 numbers in one image"):
         defdetr_cuda.forward(tensors[0], [(1, tokens)], *tensors[1:])

@@ -57,7 +57,7 @@ def test_only_the_gradient_of_value_is_added_atomically(dtype, capability, expec
     text = ptx(plan("fast", "backward", dtype, TOKENS, capability), capability)
     opcodes = instructions(text)
     assert opcodes.count(expected) >= 4 and other not in opcodes
-    assert not [name for name in opcodes if name.startswith("atom")], "a compare-and-swap loop, perhaps in shared memory"
+    assert not [name for name in opcodes if name.startswith("atom")], "a compare-and-swap loop, maybe in shared memory"
     # Gradients of locations (x, y) and of weights: plain stores, by the thread that sums them.
     assert [name for name in opcodes if name.startswith("st.global")] == ["st.global.f32"] * 3
 

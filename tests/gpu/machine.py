@@ -42,11 +42,9 @@ def by_grid_sample(case: Case) -> list[np.ndarray]:
 def encoder_case(shapes, batch=1, heads=8, channels=32, points=4, sigma=3.0, seed=0) -> Case:
     """An encoder's queries, each sampling around its own pixel on every level: σ in pixels of the level."""
     rng = np.random.default_rng(seed)
-    centres = [
-        np.stack(np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height), axis=-1).reshape(-1, 2)
-        for height, width in shapes
-    ]
-    centres = np.concatenate(centres)  # (Q, 2)
+    middle = lambda size: (np.arange(size) + 0.5) / size  # noqa: E731
+    maps = [np.stack(np.meshgrid(middle(width), middle(height)), axis=-1) for height, width in shapes]
+    centres = np.concatenate([centre.reshape(-1, 2) for centre in maps])  # (Q, 2)
     sides = np.array([(width, height) for height, width in shapes])  # (L, 2)
     offsets = rng.normal(0, sigma, size=(batch, len(centres), heads, len(shapes), points, 2)) / sides[:, None]
     weights = rng.random(offsets.shape[:-1])
