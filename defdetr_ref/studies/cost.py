@@ -6,6 +6,7 @@
 |----------|-----------------------------------------------------------------------------------|
 | sizes    | FLOPs, bytes and seconds at growing image sizes: who grows how?                   |
 | patterns | the same operator, the same FLOPs, other locations: what does disorder cost?      |
+| rows     | rows of 128 bytes, read in order and at random, from small and large tables       |
 | lines    | how many 128-byte lines does a warp's read touch?                                 |
 | cache    | how many reads find their line in a simulated first-level cache?                  |
 | roofline | what the machine could do: FLOP/s of a matrix product, byte/s of a copy           |
@@ -30,6 +31,7 @@ from defdetr_ref.positions import encoder_reference_points
 from defdetr_ref.provenance import machine, versions
 from defdetr_ref.studies.counting import (
     KERNEL,
+    NUMBER_BYTES,
     Cost,
     Workload,
     convolution_cost,
@@ -52,16 +54,21 @@ from defdetr_ref.studies.timing import interleaved, machine_limits, median, rati
 
 CACHE_BYTES = 192 * 1024  # first-level cache of a current GPU's multiprocessor
 TILE = 8  # queries a side
+ROWS_READ = 2**19
+ROWS_SUMMED = 16  # as a query of deformable attention sums L·K = 16 points
+GIGA = 1e9
 
 
 @dataclass(frozen=True)
 class Settings:
     """sides: of the images, in pixels. dense_side: the largest for dense attention, which soon takes minutes.
-    pattern_sides: for the patterns of locations. cache_side: for the simulated cache."""
+    pattern_sides: for the patterns of locations. row_megabytes: sizes of the tables whose rows are read. cache_side: for
+    the simulated cache."""
 
     sides: tuple[int, ...] = (128, 256, 384, 512, 768, 1024)
     dense_side: int = 512
-    pattern_sides: tuple[int, ...] = (256, 512, 1024)
+    pattern_sides: tuple[int, ...] = (256, 512, 1024, 2048)
+    row_megabytes: tuple[float, ...] = (0.25, 1, 4, 16, 64, 256)
     cache_side: int = 512
     rounds: int = 7
     num_threads: int = 1
@@ -69,7 +76,8 @@ class Settings:
 
 def quick_settings() -> Settings:
     """Seconds only: the same questions at small sizes."""
-    return Settings(sides=(64, 128, 256), dense_side=256, pattern_sides=(128, 256), cache_side=64, rounds=3)
+    return Settings(sides=(64, 128, 256), dense_side=256, pattern_sides=(128, 256), row_megabytes=(0.25, 4.0), cache_side=64,
+                    rounds=3)  # fmt: skip
 
 
 def run_study(out: Path, settings: Settings = Settings()) -> dict[str, Any]:
@@ -81,6 +89,7 @@ def run_study(out: Path, settings: Settings = Settings()) -> dict[str, Any]:
             "roofline": machine_limits(settings.rounds),
             "sizes": [measure_size(side, settings) for side in settings.sides],
             "patterns": [measure_patterns(side, settings) for side in settings.pattern_sides],
+            "rows": [measure_rows(megabytes, settings) for megabytes in settings.row_megabytes],
             "lines": {name: round(lines, 2) for name, lines in warp_lines(Workload(settings.cache_side)).items()},
             "cache": {"bytes": CACHE_BYTES, "hit_rate": cache_hit_rates(Workload(settings.cache_side))},
             "load_before": round(load, 2),
@@ -172,6 +181,20 @@ def measure_patterns(side: int, settings: Settings) -> dict[str, Any]:
         "seconds": {pattern: median(values) for pattern, values in rounds.items()},
         "times_as_long": {pattern: ratio(rounds, pattern, "own") for pattern in PATTERNS},
     }
+
+
+def measure_rows(megabytes: float | int, settings: Settings) -> dict[str, float]:
+    """Gigabytes a second of rows of 128 bytes, summed 16 at a time, read in order and in random order."""
+    table = torch.rand(int(megabytes * 2**20) // LINE_BYTES, LINE_BYTES // NUMBER_BYTES)
+    in_order = (torch.arange(ROWS_READ) % len(table)).view(-1, ROWS_SUMMED)
+    at_random = torch.randint(len(table), in_order.shape, generator=torch.Generator().manual_seed(0))
+    cases = {
+        "in order": lambda: F.embedding_bag(in_order, table, mode="sum"),
+        "at random": lambda: F.embedding_bag(at_random, table, mode="sum"),
+    }
+    rounds = interleaved(cases, settings.rounds)
+    speed = {name: ROWS_READ * LINE_BYTES / GIGA / median(values) for name, values in rounds.items()}
+    return {"megabytes": megabytes, **{name: float(f"{value:.3g}") for name, value in speed.items()}}
 
 
 def cache_hit_rates(work: Workload, cache_bytes: int = CACHE_BYTES) -> dict[str, float]:

@@ -4,7 +4,7 @@ Memory moves in lines of 128 bytes. A GPU runs threads in warps of 32 that read 
 side by side they fill one line; if they lie anywhere, up to 32 lines are moved for 32 numbers. On a CPU the same question
 is asked of its cache: is the line still there when it is needed again?
 
-Patterns of locations, all with the same number of points:
+Patterns of locations, all with the same number of points, all inside the image:
 
 | pattern  | query q reads                                        | as in                                       |
 |----------|------------------------------------------------------|---------------------------------------------|
@@ -41,7 +41,7 @@ def sampling_pattern(work: Workload, pattern: str, seed: int = 0) -> Locations:
         return torch.rand(shape, generator=generator)
     sides = torch.tensor([[width, height] for height, width in work.spatial_shapes])  # (L, 2)
     offsets = OFFSET_PIXELS * torch.randn(shape, generator=generator) / sides[:, None]
-    locations = token_centres(work.spatial_shapes)[None, :, None, None, None] + offsets
+    locations = (token_centres(work.spatial_shapes)[None, :, None, None, None] + offsets).clamp(0, 1)
     if pattern == "shuffled":
         return locations[:, torch.randperm(work.tokens, generator=generator)]
     return locations

@@ -56,7 +56,6 @@ def do_run(run: Run, settings: Settings, out: Path, work: Path) -> dict[str, Any
     })  # fmt: skip
     write_json(path, content)
     shutil.rmtree(folder)  # its checkpoint has served
-    print(f"{run.name}: AP {100 * epochs[-1]['AP']:.1f}, {content['seconds']['cpu_seconds']:.0f} s of CPU", flush=True)
     return content
 
 

@@ -79,7 +79,8 @@ def test_patterns_have_the_same_points_in_another_order():
     own, shuffled, random = (sampling_pattern(SMALL, pattern) for pattern in PATTERNS)
     assert own.shape == shuffled.shape == random.shape == (1, 80, 3, 2, 2, 2)
     assert torch.equal(own.flatten(2)[0].sort(0).values, shuffled.flatten(2)[0].sort(0).values)
-    assert not torch.equal(own, shuffled) and 0 <= random.min() and random.max() <= 1
+    assert not torch.equal(own, shuffled)
+    assert all(0 <= pattern.min() and pattern.max() <= 1 for pattern in (own, shuffled, random))
     centre = own[0, 8 * 2 + 3].flatten(0, 2).mean(0)  # pixel (x 3, y 2) of the 8×8 level
     np.testing.assert_allclose(centre, [3.5 / 8, 2.5 / 8], atol=0.35)
     with pytest.raises(ValueError, match="unknown pattern 'star'; choose from own, shuffled, random"):

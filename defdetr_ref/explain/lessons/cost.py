@@ -105,3 +105,18 @@ def plot_disorder(study: Study) -> Figure:
     finish_chart(hits, f"reads found in a cache of {study['cache']['bytes'] // 1024} kB", "%")
     hits.tick_params(axis="y", labelsize=FONT_SIZE - 1)
     return figure
+
+
+def plot_rows(study: Study) -> Figure:
+    """How fast rows of 128 bytes arrive, in order and at random, from small and large tables."""
+    figure, axes = panels(1, 1, CHART_INCHES)
+    ax = axes[0, 0]
+    megabytes = [row["megabytes"] for row in study["rows"]]
+    for order, colour, marker in (("in order", OKABE_ITO[4], "o"), ("at random", OKABE_ITO[5], "s")):
+        speeds = [row[order] for row in study["rows"]]
+        ax.plot(megabytes, speeds, color=colour, marker=marker, label=order, gid="curve")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(megabytes, [f"{size:g}" for size in megabytes])
+    ax.set_ylim(0)
+    finish_chart(ax, "rows of 128 bytes: GB/s", "MB of the table they are read from")
+    return figure

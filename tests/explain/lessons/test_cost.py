@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from defdetr_ref.explain.lessons.cost import plot_disorder, plot_growth, plot_roofline, plot_warp
+from defdetr_ref.explain.lessons.cost import plot_disorder, plot_growth, plot_roofline, plot_rows, plot_warp
 
 NAMES = ("operator", "convolution like the operator", "module", "convolution like the module", "dense")
 
@@ -25,6 +25,7 @@ STUDY = {
         {"side": 64, "value_bytes": 2**20, "times_as_long": {"own": 1.0, "shuffled": 1.5, "random": 2.0}},
         {"side": 96, "value_bytes": 2**22, "times_as_long": {"own": 1.0, "shuffled": 3.0, "random": 2.5}},
     ],
+    "rows": [{"megabytes": 0.25, "in order": 20.0, "at random": 10.0}, {"megabytes": 8, "in order": 9.0, "at random": 2.0}],
     "cache": {"bytes": 2**16, "hit_rate": {"convolution": 0.9, "own": 0.5}},
 }
 
@@ -76,3 +77,11 @@ def test_disorder_has_a_bar_for_each_pattern_and_size():
     np.testing.assert_allclose(middles[2:4], [0, 1], atol=1e-9)
     assert [bar.get_width() for bar in drawn(hits, "bar")] == [90, 50]
     assert [label.get_text() for label in times.get_xticklabels()] == ["64 px\n1.0 MB", "96 px\n4.0 MB"]
+
+
+def test_rows_arrive_in_order_and_at_random():
+    (ax,) = plot_rows(STUDY).axes
+    in_order, at_random = drawn(ax, "curve")
+    assert in_order.get_label() == "in order" and list(in_order.get_ydata()) == [20, 9]
+    assert list(at_random.get_xdata()) == [0.25, 8] and list(at_random.get_ydata()) == [10, 2]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.25", "8"] and ax.get_ylim()[0] == 0
