@@ -52,7 +52,7 @@ class Settings:
     )
     batch_size: int = 4  # many small steps learn more in minutes than few large ones
     warmup_steps: int = 100
-    epochs: int = 20
+    epochs: int = 16
     search_epochs: int = 5
     search_seed: int = 100  # of no final run
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
