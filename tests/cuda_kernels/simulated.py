@@ -3,7 +3,8 @@ the compiler in the whole process, and is chosen when Numba is imported."""
 
 import numpy as np
 import pytest
-from defdetr_cuda import plans, simulator
+import torch
+from defdetr_cuda import launch, plans, simulator
 
 from .comparison import COLUMN, POINT, ROW, Case, border_case, compare, random_case
 
@@ -80,8 +81,7 @@ def test_fast_without_vector_reductions():
     compare(with_tile((1, 2), vector_reductions=False), case, "fast", "float32")
 
 
-@pytest.mark.parametrize("kernel, dtype, channels", [("textbook", "float64", 1), ("textbook", "float32", 1),
-                                                     ("fast", "float32", 4), ("fast", "float16", 8)])  # fmt: skip
+@pytest.mark.parametrize("kernel, dtype, channels", [("textbook", "float64", 1), ("fast", "float32", 4)])
 def test_borders_pixel_centres_and_wild_locations(kernel, dtype, channels):
     compare(simulated, border_case(channels), kernel, dtype)
 
@@ -101,3 +101,29 @@ def test_a_read_outside_an_array_is_noticed():
     value, points = case.value.astype(np.float32), [x.astype(np.float32) for x in (case.locations, case.weights)]
     with pytest.raises(IndexError, match="of an array of"):
         simulator.simulate(plan, 1, [value[:, :1], *points, np.zeros((1, 2, 4), np.float32)])
+
+
+@pytest.mark.parametrize("kernel, dtype, channels", [("textbook", "float64", 3), ("textbook", "bfloat16", 3),
+                                                     ("fast", "float32", 4), ("fast", "bfloat16", 8)])  # fmt: skip
+def test_torch_tensors_in_and_out(kernel, dtype, channels, monkeypatch):
+    """`launch.py` but for the launch itself: which arrays, of which dtypes, in which order."""
+
+    def on_the_simulator(plan, batch, arrays):
+        bits = (array.view(torch.uint16) if array.element_size() == 2 else array for array in arrays)
+        simulator.simulate(plan, batch, [array.numpy() for array in bits])  # these share the tensors' memory
+
+    monkeypatch.setattr(launch, "_launch", on_the_simulator)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+
+    def runner(case, kernel, dtype):
+        real, narrow = torch.float64 if dtype == "float64" else torch.float32, getattr(torch, dtype)
+        value, cotangent = (torch.from_numpy(x).to(narrow) for x in (case.value, case.cotangent))
+        points = [torch.from_numpy(x).to(real) for x in (case.locations, case.weights)]
+        output = launch.forward(value, case.shapes, *points, kernel=kernel)
+        gradients = launch.backward(cotangent, value, case.shapes, *points, kernel=kernel)
+        assert [x.dtype for x in (output, *gradients)] == [narrow, narrow, real, real]
+        # The sums of a gradient are compared elsewhere; here it has been rounded like the output.
+        return [x.double().numpy() for x in (output, *gradients)]
+
+    slack = 1 if dtype != "bfloat16" else 2**-8 / 2e-6
+    compare(runner, random_case(2, 3, 2, channels, 2, [(3, 2), POINT]), kernel, dtype, slack=slack)

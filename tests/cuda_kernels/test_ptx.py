@@ -48,6 +48,14 @@ def test_the_output_is_stored_in_vectors(dtype, queries):
     assert not rounding or opcodes.count(rounding) == 4
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_shared_arrays_are_aligned_for_vectors(direction):
+    text = ptx(plan("fast", direction, "float32", TOKENS))
+    alignments = sorted(int(number) for number in re.findall(r"\.shared \.align (\d+)", text))
+    arrays = {"forward": 3, "backward": 4}[direction]  # level table, shares, offsets, gains; and one of single numbers
+    assert len(alignments) == arrays + 1 and alignments[1:] == [16] * arrays
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("capability, expected, other", [
     (HOPPER, "red.global.add.v4.f32", "red.global.add.f32"),
