@@ -73,7 +73,9 @@ def _check(name: str, index: int, count: int, owner: str, things: str) -> None:
 
 def asks_pixels(layer_record: AttentionRecord) -> bool:
     """Whether the queries are the pixels of all levels, as in the encoder, and not objects."""
-    return layer_record.attention_weights.shape[1] == sum(height * width for height, width in layer_record.spatial_shapes)
+    return layer_record.attention_weights.shape[1] == sum(
+        height * width for height, width in layer_record.spatial_shapes
+    )
 
 
 def explore(
@@ -97,7 +99,8 @@ def explore(
             height, width = pixels.shape[1:]
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise ValueError(
-                f"Explorer: {type(model).__name__} cannot take this image of {height}×{width} (height × width): {reason}"
+                f"Explorer: {type(model).__name__} cannot take this image of {height}×{width} (height × width): "
+                f"{reason}"
             ) from error
     forward_pass = recording[-1]
     if not forward_pass.records:
@@ -108,8 +111,12 @@ def explore(
 def _exploration(model: nn.Module, forward_pass: ForwardPass, picture: Image.Image, extent: Tensor) -> Exploration:
     stacks: dict[str, list[AttentionRecord]] = {}
     for layer_record in forward_pass.records:
-        if not bool(layer_record.attention_weights.isfinite().all() and layer_record.sampling_locations.isfinite().all()):
-            raise ValueError(f"Explorer: {layer_record.name} looked at places that are not numbers; is the model trained?")
+        if not bool(
+            layer_record.attention_weights.isfinite().all() and layer_record.sampling_locations.isfinite().all()
+        ):
+            raise ValueError(
+                f"Explorer: {layer_record.name} looked at places that are not numbers; is the model trained?"
+            )
         stacks.setdefault(layer_record.part or NO_PART, []).append(_on_cpu(layer_record))
     objects = objects_of(model, forward_pass, extent)
     return Exploration(picture, stacks, extent, objects, proposal_scores(model, forward_pass))
@@ -137,7 +144,9 @@ def as_tensor(image: Any, normalized: bool = True) -> Float[Tensor, "3 height wi
         target = {"boxes": torch.zeros(0, 4), "size": (image.height, image.width)}
         return EvalTransform(short_side, MAX_SIDE)(image.convert("RGB"), target, np.random.default_rng(0))[0]
     if not isinstance(image, Tensor):
-        raise ValueError(f"image: got {type(image).__name__}; give a PIL image, a tensor (3, height, width), or a list of them")
+        raise ValueError(
+            f"image: got {type(image).__name__}; give a PIL image, a tensor (3, height, width), or a list of them"
+        )
     return _checked(image, normalized)
 
 
@@ -145,7 +154,9 @@ def _checked(image: Tensor, normalized: bool) -> Tensor:
     if image.ndim != 3 or image.shape[0] != 3:
         raise ValueError(f"image: a tensor must be (3, height, width), got {tuple(image.shape)}; pick one of the batch")
     if not image.is_floating_point():
-        raise ValueError(f"image: a tensor must hold floats, got {image.dtype}; divide bytes by 255, pass normalized=False")
+        raise ValueError(
+            f"image: a tensor must hold floats, got {image.dtype}; divide bytes by 255, pass normalized=False"
+        )
     if not image.isfinite().all():
         raise ValueError("image: some of its values are not finite (NaN or infinite)")
     if normalized:

@@ -15,7 +15,16 @@ from defdetr_ref.explain.explorer_state import State, describe
 from defdetr_ref.explain.outputs import category_names
 
 WEB = Path(__file__).parent / "web"
-SCRIPTS = ("explorer_data.js", "explorer_drawing.js", "explorer_panels.js", "explorer_controls.js", "explorer.js")
+SCRIPTS = (
+    "explorer_data.js",  # what the table says, and where queries are
+    "explorer_scene.js",  # all that is shown at a moment
+    "explorer_drawing.js",  # how it is painted
+    "explorer_panels.js",  # the pictures that are painted, and their pointer and keys
+    "explorer_actions.js",  # what pointer and keys mean
+    "explorer_controls.js",  # buttons, lists, the legend
+    "explorer_layout.js",  # where they all are
+    "explorer.js",  # the whole
+)
 EXPORT = "export default { render };"
 
 PAGE = Template("""<!doctype html>
@@ -64,7 +73,10 @@ def open_images(
     normalized: bool = True,
     inputs: Mapping[str, Any] | None = None,
 ) -> list:
-    """An exploration for each image of a list, or of one image. Raises ValueError if there are none, or the model cannot take one."""
+    """An exploration for each image of a list, or for one image.
+
+    Raises ValueError if there are none, or the model cannot take one.
+    """
     images = list(images) if isinstance(images, (list, tuple)) else [images]
     if not images:
         raise ValueError("Explorer: the list of images is empty; give at least one")

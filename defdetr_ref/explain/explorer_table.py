@@ -4,8 +4,8 @@ The table is one row of 16-bit integers after another, layer by layer. A row is 
 
     reference x, y, width, height; then for every head, level and point: x, y, weight
 
-Places count in 1/8192 of the image, so they reach from -4 to 4 with a tenth of a pixel of a 1000 pixel image; weights in
-1/32767. Width and height of a reference that is a point are -32768. What is beyond is moved to the limit.
+Places count in 1/8192 of the image, so they reach from -4 to 4 with a tenth of a pixel of a 1000 pixel image; weights
+in 1/32767. Width and height of a reference that is a point are -32768. What is beyond is moved to the limit.
 """
 
 import torch

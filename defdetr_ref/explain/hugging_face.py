@@ -2,10 +2,10 @@
 
 Its operators come in two kinds, told apart by the names of their classes:
 
-| kind                             | models                                                     | seen by                       |
-|----------------------------------|------------------------------------------------------------|-------------------------------|
-| a child module of the attention  | Deformable DETR, RT-DETR, Grounding DINO, LW-DETR, RF-DETR | a forward hook on the module  |
-| a function of the model's file   | Mask2Former, OneFormer, RT-DETR v2, D-FINE                 | a wrapper around the function |
+| kind                            | models                                            | seen by                       |
+|---------------------------------|---------------------------------------------------|-------------------------------|
+| a child module of the attention | Deformable DETR, RT-DETR, Grounding DINO, LW-DETR | a forward hook on the module  |
+| a function of the model's file  | Mask2Former, OneFormer, RT-DETR v2, D-FINE        | a wrapper around the function |
 """
 
 import functools
@@ -79,7 +79,9 @@ def by_level(
 
 
 @contextmanager
-def watched_functions(attentions: Sequence[tuple[str, nn.Module]], note: Callable[[str, Sampling], None]) -> Iterator[None]:
+def watched_functions(
+    attentions: Sequence[tuple[str, nn.Module]], note: Callable[[str, Sampling], None]
+) -> Iterator[None]:
     """Inside the block, `note(name, sampling)` is called whenever one of the attentions calls its operator function.
 
     The function is replaced where the attention looks it up, in its file or on the module, and put back after the
@@ -108,7 +110,7 @@ def watched_functions(attentions: Sequence[tuple[str, nn.Module]], note: Callabl
 
 
 def _places_of_functions(attentions: Sequence[tuple[str, nn.Module]]) -> list[tuple[Any, str]]:
-    """Where operator functions are looked up: (file, name) once for each file, (module, attribute) where one holds it."""
+    """Where functions are looked up: (file, name) once for each file, (module, attribute) where one is held."""
     files = {type(attention).__module__: _function_of(attention) for _, attention in attentions}
     places: list[tuple[Any, str]] = [(sys.modules[file], str(function)) for file, function in files.items()]
     for _, attention in attentions:

@@ -46,12 +46,16 @@ def _boxes_of_layers(forward_pass: ForwardPass, extent: Float[Tensor, "2"]) -> l
     if len(outputs.get("aux_outputs") or []) == depth - 1:
         return [boxes[0] for boxes in forward_pass.boxes_by_layer()]
     references = [_references(forward_pass, layer, extent) for layer in range(depth)]
-    refined = references[0].shape[-1] == references[-1].shape[-1] == 4 and not torch.equal(references[0], references[-1])
+    refined = references[0].shape[-1] == references[-1].shape[-1] == 4 and not torch.equal(
+        references[0], references[-1]
+    )
     between = references[1:] if refined else [torch.full_like(outputs["pred_boxes"][0], torch.nan)] * (depth - 1)
     return [*between, outputs["pred_boxes"][0]]
 
 
-def _references(forward_pass: ForwardPass, layer: int, extent: Float[Tensor, "2"]) -> Float[Tensor, "query point_or_box"]:
+def _references(
+    forward_pass: ForwardPass, layer: int, extent: Float[Tensor, "2"]
+) -> Float[Tensor, "query point_or_box"]:
     """Of the first image on the first level, in [0, 1] of the image without its padding."""
     references = forward_pass.decoder[layer].reference_points[0, :, 0]
     return references / extent.to(references).repeat(references.shape[-1] // 2)

@@ -16,7 +16,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
@@ -104,8 +103,8 @@ def capture_sampling(arguments: Mapping[str, Any]) -> Sampling:
     return arguments["sampling_locations"].detach(), arguments["attention_weights"].detach(), shapes
 
 
-# How to read each kind of operator. Hugging Face's are known, see hugging_face.py. Another library's model needs one more
-# line in `record(operators=…)`: its operator is a child module called with the same things under other names.
+# How to read each kind of operator. Hugging Face's are known, see hugging_face.py. Another library's model needs one
+# more line in `record(operators=…)`: its operator is a child module called with the same things under other names.
 OPERATORS: dict[type[nn.Module], Capture] = {DeformableSampling: capture_sampling}
 
 
@@ -126,7 +125,8 @@ def record(
     Raises ValueError if the model has no deformable attention.
     """
     operators = {**hugging_face.operators_in(model), **operators}
-    modules = [(name, module) for name, module in model.named_modules() if name and isinstance(module, tuple(operators))]
+    kinds = tuple(operators)
+    modules = [(name, module) for name, module in model.named_modules() if name and isinstance(module, kinds)]
     around = [name.rpartition(".")[0] for name, _ in modules]  # the attention module that holds the operator
     functions = hugging_face.attentions_in(model)
     if not modules and not functions:

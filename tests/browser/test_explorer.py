@@ -18,7 +18,8 @@ QUERIES, DECODER_LAYERS, SAMPLES = 7, 3, 4 * 3 * 3
 ORIGIN = "http://explorer.test"  # answered by the test itself
 
 # What anywidget hands to `render`: values, events, and a record of what Python would have been sent.
-PAGE = """<!doctype html><meta charset="utf-8"><style>body { margin: 0 } STYLE</style><div id="here"></div><script type="module">
+PAGE = """<!doctype html><meta charset="utf-8"><style>body { margin: 0 } STYLE</style><div id="here"></div>
+<script type="module">
 import explorer from "./explorer.js";
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
 const { table, heat, answer, ...values } = await (await fetch("./state.json")).json();
@@ -27,7 +28,10 @@ const listeners = [];
 window.sent = [];
 window.model = {
   get: (name) => values[name],
-  set: (name, value) => { values[name] = value; listeners.filter(([event]) => event === `change:${name}`).forEach(([, call]) => call()); },
+  set: (name, value) => {
+    values[name] = value;
+    listeners.filter(([event]) => event === `change:${name}`).forEach(([, call]) => call());
+  },
   save_changes: () => window.sent.push(["image_index", "part", "layer", "query"].map((name) => values[name])),
   on: (event, call) => listeners.push([event, call]),
   off: (event, call) => listeners.splice(listeners.findIndex((each) => each[0] === event && each[1] === call), 1),
@@ -112,7 +116,8 @@ def test_everything_is_drawn(decoder):
     })"""
     assert all(count > 50 for count in decoder.evaluate(colours))
     captions = decoder.locator("figcaption").all_inner_texts()
-    assert [caption.split("\n")[0] for caption in captions] == ["● level 0: 12×20", "■ level 1: 6×10", "▲ level 2: 3×5"]
+    names = [caption.split("\n")[0] for caption in captions]
+    assert names == ["● level 0: 12×20", "■ level 1: 6×10", "▲ level 2: 3×5"]
     shares = [int(caption.split("\n")[1].split("%")[0]) for caption in captions]
     assert 99 <= sum(shares) <= 101
     assert "36 points of 4 heads on 3 levels" in decoder.locator(".dd-sentence").inner_text()
@@ -179,7 +184,11 @@ def test_keys_move_between_objects(decoder, explorations):
         visited.append(query(decoder))
         decoder.keyboard.press("ArrowLeft")
     steps = references[visited][:, 0]
-    assert len(set(visited)) > 1 and bool((steps.diff() <= 0).all()) and (visited[-1] == leftmost or len(set(visited)) < QUERIES)
+    assert (
+        len(set(visited)) > 1
+        and bool((steps.diff() <= 0).all())
+        and (visited[-1] == leftmost or len(set(visited)) < QUERIES)
+    )
     decoder.keyboard.press("[")
     assert facts(decoder)["layer"] == str(DECODER_LAYERS - 2)
 
@@ -189,7 +198,11 @@ def test_every_control_is_reached_by_the_keyboard(decoder):
     reached = set()
     for _ in range(wanted + 1):
         decoder.keyboard.press("Tab")
-        reached.add(decoder.evaluate("() => [...document.querySelectorAll('.defdetr-explorer *')].indexOf(document.activeElement)"))
+        reached.add(
+            decoder.evaluate(
+                "() => [...document.querySelectorAll('.defdetr-explorer *')].indexOf(document.activeElement)"
+            )
+        )
     assert len(reached - {-1}) == wanted and wanted > 15
 
 
@@ -250,7 +263,10 @@ def test_a_tooltip_tells_the_numbers(decoder, explorations):
     heaviest = int((weights * inside).argmax())
     decoder.mouse.move(*spot(decoder, *places[heaviest].tolist()))
     text = decoder.locator(".dd-tooltip").inner_text()
-    assert f"weight {weights[heaviest]:.3f}" in text and f"head {heaviest // 9}, level {heaviest // 3 % 3}, point {heaviest % 3}" in text
+    assert (
+        f"weight {weights[heaviest]:.3f}" in text
+        and f"head {heaviest // 9}, level {heaviest // 3 % 3}, point {heaviest % 3}" in text
+    )
 
 
 def test_without_an_answer_the_nearest_query_of_the_table_is_shown(page, explorations, monkeypatch):
@@ -259,7 +275,9 @@ def test_without_an_answer_the_nearest_query_of_the_table_is_shown(page, explora
     page.mouse.click(*spot(page, 0.32, 0.55))  # pixel (6, 6); the table has those in rows 3, 9 and columns 5, 15
     shown = facts(page)
     assert (shown["query"], shown["shown"]) in {("126", "185"), ("126", "65")}
-    assert page.locator(".dd-status").inner_text().startswith("This page holds no points of query 126; shown are those of")
+    assert (
+        page.locator(".dd-status").inner_text().startswith("This page holds no points of query 126; shown are those of")
+    )
 
     header = torch.tensor([0, 0, 126], dtype=torch.int32).numpy().tobytes()
     row = header + pack_rows(explorations[0], "encoder", 0, [126])
@@ -268,7 +286,9 @@ def test_without_an_answer_the_nearest_query_of_the_table_is_shown(page, explora
 
 
 def test_what_python_refuses_is_told_and_the_page_stays_usable(decoder):
-    decoder.evaluate("() => fromPython({ status: 'layer: 9 is out of range, the decoder has 3 layers (0 to 2)', layer: 9 })")
+    decoder.evaluate(
+        "() => fromPython({ status: 'layer: 9 is out of range, the decoder has 3 layers (0 to 2)', layer: 9 })"
+    )
     assert facts(decoder)["layer"] == "2"
     decoder.evaluate("() => fromPython({ layer: 2 })")
     assert decoder.locator(".dd-status").inner_text().startswith("layer: 9 is out of range")
@@ -296,7 +316,9 @@ def test_it_fits_on_every_width(page, explorations, width):
 def test_a_model_that_only_encodes(page, explorations):
     from dataclasses import replace
 
-    encoder_only = replace(explorations[0], stacks={"encoder": explorations[0].stacks["encoder"]}, objects=None, proposals=None)
+    encoder_only = replace(
+        explorations[0], stacks={"encoder": explorations[0].stacks["encoder"]}, objects=None, proposals=None
+    )
     open_page(page, [encoder_only])
     assert facts(page)["points"] == str(SAMPLES) and page.get_by_label("Proposals' heat map").count() == 0
     page.mouse.click(*spot(page, 0.99, 0.01))

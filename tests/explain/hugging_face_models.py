@@ -1,4 +1,4 @@
-"""Small random models of transformers, built from configs, and what each is called with. Unequal counts of everything."""
+"""Small random models of transformers, from configs, and what each is called with. Unequal counts of everything."""
 
 from typing import Any
 

@@ -50,7 +50,9 @@ def recorded(model, image):
 
 def table_row(explorer, part: str, layer: int, query: int) -> np.ndarray:
     """Read the table as the page does."""
-    about = next(each for each in explorer.about["images"][0]["layers"] if (each["part"], each["layer"]) == (part, layer))
+    about = next(
+        each for each in explorer.about["images"][0]["layers"] if (each["part"], each["layer"]) == (part, layer)
+    )
     length = 4 + 3 * about["heads"] * about["levels"] * about["points"]
     place = query if about["inTable"] is None else about["inTable"].index(query)
     start = about["offset"] + place * 2 * length
@@ -94,7 +96,9 @@ def test_boxes_go_from_the_reference_to_the_prediction(explorer, model, image):
     boxes = explorer.exploration.objects.boxes
     assert boxes.shape == (1 + DECODER_LAYERS, QUERIES, 4)
     assert torch.equal(boxes[0], forward_pass.decoder[0].reference_points[0, :, 0])
-    assert all(torch.equal(mine, theirs[0]) for mine, theirs in zip(boxes[1:], forward_pass.boxes_by_layer(), strict=True))
+    assert all(
+        torch.equal(mine, theirs[0]) for mine, theirs in zip(boxes[1:], forward_pass.boxes_by_layer(), strict=True)
+    )
     scores, labels = forward_pass.outputs["pred_logits"][0].sigmoid().max(-1)
     assert torch.equal(explorer.exploration.objects.scores, scores)
     names = {0: "circle", 1: "cross", 2: "star", 3: "ring", 4: "disc"}
@@ -138,10 +142,13 @@ def test_a_large_model_sends_a_part_of_its_queries(model, image, monkeypatch):
     explorer = explain.Explorer(model, image)
     encoder, *decoder = explorer.about["images"][0]["layers"]
     assert len(explorer.table) <= 36_000 and all(layer["inTable"] is None for layer in decoder)
-    levels = [sum(low <= token < high for token in encoder["inTable"]) for low, high in ((0, 240), (240, 300), (300, 315))]
+    levels = [
+        sum(low <= token < high for token in encoder["inTable"]) for low, high in ((0, 240), (240, 300), (300, 315))
+    ]
     assert levels == [4, 4, 4]  # a grid of 4×4 would be 16 + 16 + 12 = 44
     assert np.array_equal(table_row(explorer, "encoder", 0, encoder["inTable"][3])[:2], [
-        round(value * 8192) for value in explorer.points(encoder["inTable"][3], part="encoder", layer=0).reference[0].tolist()
+        round(8192 * value)
+        for value in explorer.points(encoder["inTable"][3], part="encoder", layer=0).reference[0].tolist()
     ])  # fmt: skip
 
 
@@ -194,7 +201,9 @@ def test_another_image_is_shown_in_the_same_widget(explorer, model, image):
     assert "smaller than the model's largest stride" in explorer.status
     assert explorer.about["images"][0]["width"] == 128
     explorer.query = 1
-    assert torch.equal(explorer.points().locations, recorded(model, image[:, :, :128]).decoder[-1].sampling_locations[0, 1])
+    assert torch.equal(
+        explorer.points().locations, recorded(model, image[:, :, :128]).decoder[-1].sampling_locations[0, 1]
+    )
 
 
 def test_several_images(model, image):
@@ -239,7 +248,9 @@ def test_a_tensor_is_normalised_unless_said_otherwise(image):
     picture = Image.fromarray((colours * 255).round().byte().permute(1, 2, 0).numpy())
     torch.testing.assert_close(as_tensor(picture), normalize(picture))
     torch.testing.assert_close(as_tensor(np.asarray(picture)), normalize(picture))
-    torch.testing.assert_close(as_tensor(torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255, normalized=False), normalize(picture))
+    torch.testing.assert_close(
+        as_tensor(torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255, normalized=False), normalize(picture)
+    )
     with pytest.raises(ValueError, match=r"normalized=False its colours must be in \[0, 1\]"):
         as_tensor(image, normalized=False)
 
@@ -282,7 +293,9 @@ def test_a_page_is_saved_without_anywidget(model, image, tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", missing)
     monkeypatch.delitem(sys.modules, "defdetr_ref.explain.explorer", raising=False)
     assert explain.save_explorer(tmp_path / "page.html", model, image).stat().st_size > 10_000
-    with pytest.raises(ImportError, match=r"Explorer needs the package anywidget.*pip install 'defdetr-ref\[notebooks\]'"):
+    with pytest.raises(
+        ImportError, match=r"Explorer needs the package anywidget.*pip install 'defdetr-ref\[notebooks\]'"
+    ):
         importlib.import_module("defdetr_ref.explain.explorer")
 
 

@@ -54,7 +54,9 @@ def test_boxes_are_those_of_the_refining_layers(name):
     torch.testing.assert_close(objects.boxes[0], start, rtol=0, atol=1e-5)
     depth = len(objects.boxes) - 1
     for layer in range(depth - 1):
-        torch.testing.assert_close(objects.boxes[1 + layer], outputs.intermediate_reference_points[0, layer], rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            objects.boxes[1 + layer], outputs.intermediate_reference_points[0, layer], rtol=0, atol=1e-5
+        )
     torch.testing.assert_close(objects.boxes[-1], outputs.pred_boxes[0])
 
 
@@ -79,7 +81,7 @@ def test_proposals_rank_as_the_model_does():
 
 
 def test_places_are_in_the_image_without_its_padding():
-    """A processor pads on the right and at the bottom: the same image, alone and padded, has its pixels in the same places."""
+    """A processor pads on the right and at the bottom; a pixel of the image stays at its place in the image."""
     model, _ = build("deformable_detr")
     padded = torch.zeros(1, 3, 128, 192)
     padded[0, :, : models.HEIGHT, : models.WIDTH] = IMAGE
@@ -101,6 +103,8 @@ def test_their_own_names_are_used():
 
 def test_what_such_a_model_cannot_take_is_told():
     model, _ = build("grounding_dino")  # its text is missing
-    with pytest.raises(ValueError, match=r"GroundingDinoForObjectDetection cannot take this image of 96×160.*: .") as raised:
+    with pytest.raises(
+        ValueError, match=r"GroundingDinoForObjectDetection cannot take this image of 96×160.*: ."
+    ) as raised:
         explore(model, IMAGE)
     assert "\n" not in str(raised.value)

@@ -49,8 +49,12 @@ def values_and_outputs(model: nn.Module, names: list[str], seen: dict) -> None:
     for name in names:
         attention = model.get_submodule(name)
         if hasattr(attention, "value_proj"):
-            attention.value_proj.register_forward_hook(lambda _, __, value, name=name: seen.update({(name, "v"): value}))
-            attention.output_proj.register_forward_hook(lambda _, args, __, name=name: seen.update({(name, "o"): args[0]}))
+            attention.value_proj.register_forward_hook(
+                lambda _, __, value, name=name: seen.update({(name, "v"): value})
+            )
+            attention.output_proj.register_forward_hook(
+                lambda _, args, __, name=name: seen.update({(name, "o"): args[0]})
+            )
         else:  # D-FINE projects neither
             attention.register_forward_hook(
                 lambda _, args, kwargs, output, name=name: seen.update(
@@ -119,5 +123,8 @@ def test_a_model_of_transformers_without_deformable_attention_is_refused():
     config = transformers.BertConfig(
         vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
     )
-    with pytest.raises(ValueError, match="BertModel holds no deformable attention"), record(transformers.BertModel(config)):
+    with (
+        pytest.raises(ValueError, match="BertModel holds no deformable attention"),
+        record(transformers.BertModel(config)),
+    ):
         pass

@@ -1,56 +1,57 @@
-// The controls around the pictures. Each is a plain HTML control, so that the keyboard reaches it.
+// Controls, legend and table. Each control is a plain one of HTML, so that the keyboard reaches it.
 
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(properties)) {
-    if (name in made) made[name] = value;
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
+/** A control with its name before it. */
+function labelled(label, control, tag = "span") {
+  const name = element("span", { className: "dd-label", textContent: label });
+  return element(tag, { className: "dd-control" }, name, control);
 }
 
-/** A row of buttons of which one is chosen. choices: [{ label, value, title }]. */
-function oneOf(label, choices, isChosen, choose) {
-  const buttons = choices.map(({ label: text, value, title }) => {
-    const button = element("button", { type: "button", textContent: text, title: title ?? "" });
-    button.setAttribute("aria-pressed", String(isChosen(value)));
+function group(label, className, buttons) {
+  const row = element("div", { className, role: "group" }, ...buttons);
+  row.setAttribute("aria-label", label);
+  return labelled(label, row);
+}
+
+/** A row of buttons of which one is chosen. choices: [{ label, value }]. */
+function oneOf(label, choices, chosen, choose) {
+  const buttons = choices.map(({ label: text, value }) => {
+    const button = element("button", { type: "button", textContent: text });
+    button.setAttribute("aria-pressed", String(value === chosen));
     button.addEventListener("click", () => choose(value));
     return button;
   });
-  const row = element("div", { className: "dd-segments", role: "group" }, ...buttons);
-  row.setAttribute("aria-label", label);
-  return element("div", { className: "dd-control" }, element("span", { className: "dd-label", textContent: label }), row);
+  return group(label, "dd-segments", buttons);
 }
 
-/** Buttons that are switched on and off one by one; with shift, or by a double click, one alone. */
-function anyOf(label, choices, chosen, choose, highlight) {
-  const everything = choices.map(({ value }) => value);
-  const alone = (value) => (chosen.length === 1 && chosen[0] === value ? everything : [value]);
-  const toggled = (value) => (chosen.includes(value) ? chosen.filter((each) => each !== value) : [...chosen, value].sort((a, b) => a - b));
-  const buttons = choices.map(({ label: text, value }) => {
-    const button = element("button", { type: "button", textContent: text, className: "dd-chip" });
-    button.title = `Show or hide ${label.toLowerCase().slice(0, -1)} ${value}; with Shift, show it alone`;
-    button.setAttribute("aria-label", `${label.slice(0, -1)} ${value}`);
-    button.setAttribute("aria-pressed", String(chosen.includes(value)));
-    button.addEventListener("click", (event) => choose(event.shiftKey ? alone(value) : toggled(value)));
-    for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => highlight(value));
-    for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => highlight(null));
-    return button;
-  });
+/** A button for each of `count` things, switched on and off one by one; with Shift, one alone. */
+function anyOf(thing, count, chosen, choose, highlight) {
   const all = element("button", { type: "button", textContent: "all", className: "dd-chip dd-all" });
-  all.setAttribute("aria-label", `All ${label.toLowerCase()}`);
-  all.addEventListener("click", () => choose(everything));
-  const row = element("div", { className: "dd-chips", role: "group" }, ...buttons, all);
-  row.setAttribute("aria-label", label);
-  return element("div", { className: "dd-control" }, element("span", { className: "dd-label", textContent: label }), row);
+  all.setAttribute("aria-label", `All ${thing.toLowerCase()}s`);
+  all.addEventListener("click", () => choose(upTo(count)));
+  const buttons = upTo(count).map((value) => chip(thing, value, count, chosen, choose, highlight));
+  return group(`${thing}s`, "dd-chips", [...buttons, all]);
+}
+
+function chip(thing, value, count, chosen, choose, highlight) {
+  const isOn = chosen.includes(value);
+  const button = element("button", { type: "button", textContent: String(value), className: "dd-chip" });
+  button.title = `Show or hide ${thing.toLowerCase()} ${value}; with Shift, show it alone`;
+  button.setAttribute("aria-label", `${thing} ${value}`);
+  button.setAttribute("aria-pressed", String(isOn));
+  const alone = () => (isOn && chosen.length === 1 ? upTo(count) : [value]);
+  const toggled = () => upTo(count).filter((each) => (each === value ? !isOn : chosen.includes(each)));
+  button.addEventListener("click", (event) => choose(event.shiftKey ? alone() : toggled()));
+  for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => highlight(value));
+  for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => highlight(null));
+  return button;
 }
 
 function choiceList(label, choices, value, choose) {
-  const list = element("select", {}, ...choices.map((each) => element("option", { value: each.value, textContent: each.label })));
+  const options = choices.map((each) => element("option", { value: each.value, textContent: each.label }));
+  const list = element("select", {}, ...options);
   list.value = String(value);
   list.addEventListener("change", () => choose(Number(list.value)));
-  return element("label", { className: "dd-control" }, element("span", { className: "dd-label", textContent: label }), list);
+  return labelled(label, list, "label");
 }
 
 function switchBox(label, isOn, choose, title) {
@@ -60,31 +61,41 @@ function switchBox(label, isOn, choose, title) {
 }
 
 /** What the marks mean. */
-function legend(style, heaviest, levels, { boxes, objects, heat, beyond }) {
-  const gradient = `linear-gradient(to right, ${style.weights.join(", ")})`;
+function legend({ style, heaviest, layer, boxes, view, image, samples }) {
   const bar = element("span", { className: "dd-bar" });
-  bar.style.background = gradient;
-  const mark = (className, text) => element("span", { className: "dd-mark" }, element("i", { className }), text);
-  const shapes = levels.map((level) => `${MARKERS[level % MARKERS.length]} level ${level}`).join("   ");
-  return element("div", { className: "dd-marks" },
-    element("span", { className: "dd-mark" }, "weight 0", bar, heaviest.toFixed(3)),
-    element("span", { className: "dd-mark", textContent: shapes }),
-    mark("dd-cross", "reference point"),
-    ...(beyond ? [element("span", { className: "dd-mark", textContent: "white at the edge: further out" })] : []),
-    ...(boxes ? [mark("dd-line dd-dashed", "box before this layer"), mark("dd-line", "box after it")] : []),
-    ...(objects ? [mark("dd-dot", "other object queries")] : []),
-    ...(heat ? [element("span", { className: "dd-mark", textContent: `heat: proposals' scores, 0 to ${heat.best.toFixed(3)}` })] : []),
-  );
+  bar.style.background = `linear-gradient(to right, ${style.weights.join(", ")})`;
+  const mark = (...children) => element("span", { className: "dd-mark" }, ...children);
+  const drawn = (className, text) => mark(element("i", { className }), text);
+  const shapes = layer.shapes.map((_, level) => `${markerOf(level)} level ${level}`).join("   ");
+  const isFar = samples.some((sample) => isOutside(sample, MARGIN));
+  return [
+    mark("weight 0", bar, heaviest.toFixed(3)),
+    mark(shapes),
+    ...(isFar ? [mark("white at the edge: further out")] : []),
+    drawn("dd-cross", "reference point"),
+    ...(boxes.length ? [drawn("dd-line dd-dashed", "box before this layer"), drawn("dd-line", "box after it")] : []),
+    ...(layer.asks === "objects" ? [drawn("dd-dot", "other object queries")] : []),
+    ...(view.heat_map && image.proposals
+      ? [mark(`heat: proposals' scores, 0 to ${image.proposals.best.toFixed(3)}`)]
+      : []),
+  ];
 }
 
 /** The heaviest samples as a table, for reading and for screen readers. */
 function numbersTable(samples, image, layer) {
   const heaviest = [...samples].sort((one, other) => other.weight - one.weight).slice(0, 12);
   const cells = (tag, texts) => element("tr", {}, ...texts.map((text) => element(tag, { textContent: text })));
-  const rows = heaviest.map((each) => cells("td", [
-    each.head, each.level, each.point, each.weight.toFixed(3),
-    (each.x * image.width).toFixed(1), (each.y * image.height).toFixed(1), pixelRead(layer, each),
-  ]));
+  const rows = heaviest.map((each) =>
+    cells("td", [
+      each.head,
+      each.level,
+      each.point,
+      each.weight.toFixed(3),
+      (each.x * image.width).toFixed(1),
+      (each.y * image.height).toFixed(1),
+      pixelRead(layer, each),
+    ]),
+  );
   const head = cells("th", ["head", "level", "point", "weight", "x, px", "y, px", "on its level"]);
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
 }

@@ -64,7 +64,8 @@ function lookUp(about, table, answer, imageIndex, layerIndex, query) {
 
 function nearestInTable(layer, query) {
   if (layer.inTable === null || layer.inTable.includes(query)) return query;
-  if (layer.asks === "objects") return closest(layer.inTable, (other) => distance(objectPlace(layer, other), objectPlace(layer, query)));
+  if (layer.asks === "objects")
+    return closest(layer.inTable, (other) => distance(objectPlace(layer, other), objectPlace(layer, query)));
   const wanted = pixelPlace(layer, query);
   const sameLevel = layer.inTable.filter((other) => pixelPlace(layer, other).level === wanted.level);
   return closest(sameLevel, (other) => distance(pixelPlace(layer, other), wanted));
@@ -86,7 +87,13 @@ function pixelPlace(layer, query) {
     if (query < before + height * width) {
       const row = Math.floor((query - before) / width);
       const column = (query - before) % width;
-      return { level, row, column, x: (column + 0.5) / width / layer.extent[0], y: (row + 0.5) / height / layer.extent[1] };
+      return {
+        level,
+        row,
+        column,
+        x: (column + 0.5) / width / layer.extent[0],
+        y: (row + 0.5) / height / layer.extent[1],
+      };
     }
     before += height * width;
   }
@@ -98,7 +105,11 @@ function pixelQuery(layer, level, row, column) {
   const before = layer.shapes.slice(0, level).reduce((sum, [height, width]) => sum + height * width, 0);
   const [height, width] = layer.shapes[level];
   const inside = (index, count) => Math.min(Math.max(index, 0), count - 1);
-  return before + inside(row, Math.ceil(height * layer.extent[1])) * width + inside(column, Math.ceil(width * layer.extent[0]));
+  return (
+    before +
+    inside(row, Math.ceil(height * layer.extent[1])) * width +
+    inside(column, Math.ceil(width * layer.extent[0]))
+  );
 }
 
 function pixelUnder(layer, level, x, y) {
@@ -123,7 +134,11 @@ function objectUnder(image, layer, x, y, reach) {
 function objectTowards(layer, query, dx, dy) {
   const from = objectPlace(layer, query);
   const ahead = layer.references
-    .map(([x, y], other) => ({ other, along: (x - from.x) * dx + (y - from.y) * dy, aside: Math.abs((x - from.x) * dy) + Math.abs((y - from.y) * dx) }))
+    .map(([x, y], other) => ({
+      other,
+      along: (x - from.x) * dx + (y - from.y) * dy,
+      aside: Math.abs((x - from.x) * dy) + Math.abs((y - from.y) * dx),
+    }))
     .filter(({ other, along, aside }) => other !== query && along > 0 && aside <= 2 * along);
   return ahead.length ? closest(ahead, ({ along, aside }) => along + 2 * aside).other : query;
 }
@@ -150,7 +165,12 @@ function weightOfPixels(layer, level, samples) {
     const x = sample.x * layer.extent[0] * width - 0.5;
     const y = sample.y * layer.extent[1] * height - 0.5;
     const [left, top] = [Math.floor(x), Math.floor(y)];
-    for (const [row, column] of [[top, left], [top, left + 1], [top + 1, left], [top + 1, left + 1]]) {
+    for (const [row, column] of [
+      [top, left],
+      [top, left + 1],
+      [top + 1, left],
+      [top + 1, left + 1],
+    ]) {
       if (row < 0 || row >= height || column < 0 || column >= width) continue; // beyond the border zero is read
       total[row * width + column] += sample.weight * (1 - Math.abs(x - column)) * (1 - Math.abs(y - row));
     }

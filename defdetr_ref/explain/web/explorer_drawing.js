@@ -12,6 +12,10 @@ function colourOf(style, share) {
   return style.weights[Math.round(Math.min(Math.max(share, 0), 1) * last)];
 }
 
+function markerOf(level) {
+  return MARKERS[level % MARKERS.length];
+}
+
 function toCanvas(frame, place) {
   return [frame.left + place.x * frame.width, frame.top + place.y * frame.height];
 }
@@ -71,7 +75,8 @@ function drawGrid(frame, layer, shape) {
   context.strokeStyle = "rgba(255, 255, 255, 0.22)";
   context.lineWidth = 1;
   context.beginPath();
-  for (let column = 1; column < width; column++) line(context, frame.left + column * cell[0], frame.top, 0, frame.height);
+  for (let column = 1; column < width; column++)
+    line(context, frame.left + column * cell[0], frame.top, 0, frame.height);
   for (let row = 1; row < height; row++) line(context, frame.left, frame.top + row * cell[1], frame.width, 0);
   context.stroke();
 }
@@ -127,7 +132,10 @@ function polygon(context, corners, x, y, radius) {
 function drawCross(frame, place, style, size) {
   const [x, y] = toCanvas(frame, place);
   const { context } = frame;
-  for (const [width, colour] of [[0.5 * size, "white"], [0.24 * size, style.reference]]) {
+  for (const [width, colour] of [
+    [0.5 * size, "white"],
+    [0.24 * size, style.reference],
+  ]) {
     context.lineWidth = width;
     context.strokeStyle = colour;
     context.lineCap = "round";
@@ -143,7 +151,10 @@ function drawBox(frame, box, colour, { dashed = false, width = 2, opacity = 1, c
   const [left, top] = toCanvas(frame, { x: box.x - box.width / 2, y: box.y - box.height / 2 });
   context.globalAlpha = opacity;
   context.setLineDash(dashed ? [6, 4] : []);
-  for (const [lineWidth, stroke] of [[width + 2, "rgba(255, 255, 255, 0.75)"], [width, colour]]) {
+  for (const [lineWidth, stroke] of [
+    [width + 2, "rgba(255, 255, 255, 0.75)"],
+    [width, colour],
+  ]) {
     context.lineWidth = lineWidth;
     context.strokeStyle = stroke;
     context.strokeRect(left, top, box.width * frame.width, box.height * frame.height);

@@ -1,8 +1,8 @@
-// The pictures one works on: the image, and the grid of every level. They turn pointer and keys into wishes:
-// actions.pick(place, level or null), actions.step(dx, dy), actions.next(±1), actions.layer(±1), actions.first().
+// The pictures one works on: the image, and the grid of every level. They hand pointer and keys to the actions.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const HOVER_REACH = 4; // px beyond a marker's edge
+const TOOLTIP_GAP = 14; // px between the pointer and the numbers
 const LEVEL_MARKERS = 1.3; // a level's picture is small: its markers are larger in proportion
 
 function makePanel(className, label, level, actions) {
@@ -10,7 +10,8 @@ function makePanel(className, label, level, actions) {
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", label);
   const panel = { canvas, level, frame: null, samples: [] };
-  const pick = (event) => panel.frame && actions.pick(clampToImage(fromCanvas(panel.frame, event.offsetX, event.offsetY)), level);
+  const pick = (event) =>
+    panel.frame && actions.pick(clampToImage(fromCanvas(panel.frame, event.offsetX, event.offsetY)), level);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
@@ -28,7 +29,13 @@ function clampToImage({ x, y }) {
 }
 
 function onKey(event, actions) {
-  const calls = { PageUp: () => actions.next(-1), PageDown: () => actions.next(1), Home: () => actions.first(), "[": () => actions.layer(-1), "]": () => actions.layer(1) };
+  const calls = {
+    PageUp: () => actions.next(-1),
+    PageDown: () => actions.next(1),
+    Home: () => actions.first(),
+    "[": () => actions.layer(-1),
+    "]": () => actions.layer(1),
+  };
   const arrow = ARROWS[event.key];
   if (!arrow && !calls[event.key]) return;
   event.preventDefault();
@@ -45,6 +52,37 @@ function sampleAt(panel, x, y) {
   return near.length ? closest(near, gap) : null;
 }
 
+/** The numbers of the sample under the pointer. */
+class Tooltip {
+  constructor(root) {
+    this.root = root;
+    this.plate = element("div", { className: "dd-tooltip", hidden: true });
+  }
+
+  show(panel, event, scene) {
+    const sample = panel?.frame ? sampleAt(panel, event.offsetX, event.offsetY) : null;
+    this.plate.hidden = !sample;
+    if (!sample) return;
+    const { image, layer } = scene;
+    const place = `x ${(sample.x * image.width).toFixed(1)}, y ${(sample.y * image.height).toFixed(1)} px`;
+    const lines = [
+      `head ${sample.head}, level ${sample.level}, point ${sample.point}`,
+      `${place}; ${pixelRead(layer, sample)}`,
+    ];
+    const weight = element("b", { textContent: `weight ${sample.weight.toFixed(3)}` });
+    this.plate.replaceChildren(weight, ...lines.flatMap((text) => [element("br"), text]));
+    this.moveTo(panel.canvas, event);
+  }
+
+  moveTo(canvas, event) {
+    const [outer, inner] = [this.root.getBoundingClientRect(), canvas.getBoundingClientRect()];
+    const left = inner.left - outer.left + event.offsetX + TOOLTIP_GAP;
+    const last = this.root.clientWidth - this.plate.offsetWidth - TOOLTIP_GAP;
+    this.plate.style.left = `${Math.max(0, Math.min(left, last))}px`;
+    this.plate.style.top = `${inner.top - outer.top + event.offsetY + TOOLTIP_GAP}px`;
+  }
+}
+
 /** The image with everything over it. `scene` is what explorer.js put together. */
 function drawMain(panel, scene) {
   const { image, layer, style, picture, shown, view } = scene;
@@ -52,7 +90,8 @@ function drawMain(panel, scene) {
   drawPicture(frame, picture, image, view.heat_map && image.proposals ? 0.45 : 0.7);
   if (view.heat_map && image.proposals) {
     scene.heat.forEach((values, level) => {
-      if (view.levels.includes(level)) drawCells(frame, layer, layer.shapes[level], values, style, (value) => 0.75 * value);
+      if (view.levels.includes(level))
+        drawCells(frame, layer, layer.shapes[level], values, style, (value) => 0.75 * value);
     });
   }
   if (layer.asks === "objects") drawObjects(frame, image, layer, view.query);
@@ -66,7 +105,8 @@ function drawMain(panel, scene) {
 function drawBoxes(frame, { image, layer, style, view, shown, boxes }) {
   if (layer.asks !== "objects" || !boxes.length) return;
   boxes.forEach((box, step) => {
-    if (box && step !== view.layer && step !== view.layer + 1) drawBox(frame, box, style.box, { width: 1, opacity: 0.35 });
+    if (box && step !== view.layer && step !== view.layer + 1)
+      drawBox(frame, box, style.box, { width: 1, opacity: 0.35 });
   });
   if (boxes[view.layer]) drawBox(frame, boxes[view.layer], style.start, { dashed: true });
   const after = shown.box ?? boxes[view.layer + 1];

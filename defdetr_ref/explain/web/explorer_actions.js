@@ -1,0 +1,72 @@
+// What pointer and keys in a picture mean: another query, or another layer.
+
+const CLICK_REACH = 0.035; // of the image, around an object's reference point
+
+function makeActions(explorer) {
+  return {
+    pick: ({ x, y }, level) => pickUnder(explorer, x, y, level),
+    step: (dx, dy, times) => explorer.choose({ query: neighbour(explorer, dx, dy, times) }),
+    next: (direction) => explorer.choose({ query: following(explorer, direction) }),
+    first: () => explorer.choose({ query: firstQuery(explorer) }),
+    layer: (direction) => explorer.goToLayer(explorer.view.layer + direction),
+    hover: (panel, event) => explorer.tooltip.show(panel, event, explorer.scene),
+  };
+}
+
+/** The query at a place; in the picture of a level, a pixel of this level. */
+function pickUnder(explorer, x, y, level) {
+  const { image, layer, view } = explorer;
+  const query =
+    layer.asks === "pixels"
+      ? pixelUnder(layer, level ?? finestLevel(layer), x, y)
+      : objectUnder(image, layer, x, y, CLICK_REACH);
+  if (query !== view.query) explorer.choose({ query });
+}
+
+function finestLevel(layer) {
+  return layer.shapes.indexOf(closest(layer.shapes, ([height, width]) => -height * width));
+}
+
+function neighbour({ layer, view }, dx, dy, times) {
+  if (layer.asks === "objects") return objectTowards(layer, view.query, dx, dy);
+  const { level, row, column } = pixelPlace(layer, view.query);
+  return pixelQuery(layer, level, row + times * dy, column + times * dx);
+}
+
+/** The next object by score; or the pixel at the same place of the next level. */
+function following({ image, layer, view }, direction) {
+  if (layer.asks === "objects") {
+    const order = objectsByScore(image, layer);
+    return order.at((order.indexOf(view.query) + direction) % order.length);
+  }
+  const { level, x, y } = pixelPlace(layer, view.query);
+  return pixelUnder(layer, Math.min(Math.max(level + direction, 0), layer.shapes.length - 1), x, y);
+}
+
+function firstQuery({ image, layer }) {
+  return layer.asks === "objects" ? objectsByScore(image, layer)[0] : pixelUnder(layer, finestLevel(layer), 0.5, 0.5);
+}
+
+/**
+ * The whole view after a change of part or image: the same layer as far as there is one, the query at the place of the
+ * last one, and of the heads and levels those that there are; all, if all were shown.
+ */
+function fittingView({ about, view, layer: before, scene }, changes) {
+  const image = about.images[changes.image_index ?? view.image_index];
+  const part = changes.part ?? (image.parts.includes(view.part) ? view.part : image.parts.at(-1));
+  const stack = image.layers.filter((each) => each.part === part);
+  const layer = stack[Math.min(view.layer, stack.length - 1)];
+  const { x, y } = clampToImage(scene.shown.reference);
+  const query =
+    layer.asks === "pixels"
+      ? pixelUnder(layer, finestLevel(layer), x, y)
+      : objectUnder(image, layer, x, y, CLICK_REACH);
+  const kept = (chosen, old, now) => (chosen.length === old ? upTo(now) : chosen.filter((index) => index < now));
+  const heads = kept(view.heads, before.heads, layer.heads);
+  const levels = kept(view.levels, before.levels, layer.levels);
+  return { ...changes, part, layer: layer.layer, query, heads, levels };
+}
+
+function upTo(count) {
+  return Array.from({ length: count }, (_, index) => index);
+}
