@@ -37,9 +37,12 @@ def by_epoch(runs: Runs, model: str, read: Callable[[Mapping[str, Any]], float |
     return np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=float)
 
 
-def epochs_to_reach(curve: Sequence[float], goal: float) -> int | None:
-    """The first epoch, counted from 0, whose value is at least `goal`; None if there is none."""
-    return next((epoch for epoch, value in enumerate(curve) if value >= goal), None)
+def epochs_to_reach(curve: Sequence[float] | np.ndarray, goal: float, falling: bool = False) -> int | None:
+    """The first epoch, counted from 0, whose value is at least `goal`; None if there is none.
+
+    falling: at most `goal`, as for a loss.
+    """
+    return next((epoch for epoch, value in enumerate(curve) if (value <= goal if falling else value >= goal)), None)
 
 
 def plot_ap(runs: Runs, names: Mapping[str, str] = {"AP": "AP"}) -> Figure:
@@ -51,6 +54,16 @@ def plot_ap(runs: Runs, names: Mapping[str, str] = {"AP": "AP"}) -> Figure:
     highest = max(LEAST_AP_AXIS, *(ax.get_ylim()[1] for ax in axes[0]))
     for ax in axes[0]:
         ax.set_ylim(0, highest)
+    return figure
+
+
+def plot_loss(runs: Runs) -> Figure:
+    """The training loss by epoch, all layers and terms weighted and summed, as both models minimise it."""
+    figure, axes = panels(1, 1, PANEL_INCHES)
+    ax = axes[0, 0]
+    _draw_models(ax, runs, lambda row: row.get("total"))
+    ax.set_ylim(0)
+    finish_chart(ax, "training loss", "epoch")
     return figure
 
 

@@ -14,26 +14,26 @@ Study = Mapping[str, Any]  # the content of the file that defdetr_ref.studies.co
 
 CHART_INCHES = (4.4, 3.3)
 STRIP_INCHES = (3.4, 2.6)
-STYLES = {  # case -> (what the legend says, colour, marker)
-    "operator": ("deformable: the sums of Eq. 3", OKABE_ITO[4], "o"),
-    "convolution like the operator": ("convolution of equal FLOPs", OKABE_ITO[1], "v"),
-    "module": ("deformable: whole module", OKABE_ITO[2], "s"),
-    "convolution like the module": ("convolution of equal FLOPs", OKABE_ITO[0], "^"),
-    "dense": ("dense attention", OKABE_ITO[5], "D"),
+STYLES = {  # case -> (what the legend says, colour, marker, line)
+    "operator": ("deformable: the sums of Eq. 3", OKABE_ITO[4], "o", "-"),
+    "convolution like the operator": ("convolution, FLOPs of the sums", OKABE_ITO[1], "v", "--"),
+    "module": ("deformable: whole module", OKABE_ITO[2], "s", "-"),
+    "convolution like the module": ("convolution, FLOPs of the module", OKABE_ITO[0], "^", "--"),
+    "dense": ("dense attention", OKABE_ITO[5], "D", "-"),
 }
 GIGA = 1e9
 MILLI = 1e-3
 LINE_BYTES = 128
 LEAST_LINES = 12  # an axis that is never shorter, so that one line looks like one line
-INTENSITIES = (0.5, 512)  # FLOP/byte, the ends of the roofline's axis
+INTENSITIES = (0.5, 2048)  # FLOP/byte, the ends of the roofline's axis
 
 
 def plot_growth(study: Study) -> Figure:
     """GFLOPs (left) and milliseconds (right) at growing numbers of tokens, both axes logarithmic."""
     figure, axes = panels(1, 2, CHART_INCHES)
-    for name, (label, colour, marker) in STYLES.items():
+    for name, (label, colour, marker, style) in STYLES.items():
         rows = [(row["tokens"], row["costs"][name]["flops"], row["seconds"].get(name)) for row in study["sizes"]]
-        line = dict(color=colour, marker=marker, markersize=4, linewidth=1.5, label=label, gid="curve")
+        line = dict(color=colour, marker=marker, linestyle=style, markersize=4, linewidth=1.5, label=label, gid="curve")
         if not name.startswith("convolution"):  # equal FLOPs would lie on the same line
             axes[0, 0].plot([row[0] for row in rows], [row[1] / GIGA for row in rows], **line)
         timed = [row for row in rows if row[2] is not None]
@@ -58,7 +58,7 @@ def plot_roofline(study: Study, side: int) -> Figure:
     intensities = np.geomspace(*INTENSITIES, 200)
     ax.plot(intensities, np.minimum(peak, bandwidth * intensities) / GIGA, color=INK, label="the machine's limit", gid="roof")
     for name, seconds in row["seconds"].items():
-        label, colour, marker = STYLES[name]
+        label, colour, marker, _ = STYLES[name]
         cost = row["costs"][name]
         reached = cost["flops"] / seconds / GIGA
         ax.plot([cost["flops"] / cost["compulsory"]], [reached], marker, color=colour, label=label, gid="case")
@@ -78,7 +78,7 @@ def plot_warp(reads: Mapping[str, Int[Tensor, " thread"]]) -> Figure:
         threads = np.flatnonzero(addresses.numpy() >= 0)
         lines = lines[threads] - lines[threads].min()
         count = len(np.unique(lines))
-        ax.hlines(np.unique(lines), -0.5, len(addresses) - 0.5, color=OKABE_ITO[1], linewidth=2, alpha=0.6, gid="line")
+        ax.hlines(np.unique(lines), -0.5, len(addresses) - 0.5, color=OKABE_ITO[1], linewidth=1, alpha=0.8, gid="line")
         ax.plot(threads, lines, "o", color=OKABE_ITO[5], markersize=3.5, gid="thread")
         ax.set_ylim(-1.5, max(LEAST_LINES, lines.max() + 1.5))
         finish_chart(ax, f"{title}: {count} {'line' if count == 1 else 'lines'}", "thread", "line of memory")

@@ -10,6 +10,7 @@ from defdetr_ref.explain.lessons.convergence import (
     plot_ap,
     plot_ap_by_size,
     plot_focus,
+    plot_loss,
     plot_search,
 )
 
@@ -53,6 +54,7 @@ def test_values_by_seed_and_epoch():
 def test_the_first_epoch_that_reaches_a_goal():
     assert epochs_to_reach([np.nan, 0.1, 0.3, 0.2], 0.2) == 2
     assert epochs_to_reach([np.nan, 0.1], 0.2) is None
+    assert epochs_to_reach(np.array([np.nan, 9.0, 6.0, 5.0]), 6.0, falling=True) == 2
 
 
 def test_ap_is_the_mean_with_the_seeds_as_a_band():
@@ -65,6 +67,13 @@ def test_ap_is_the_mean_with_the_seeds_as_a_band():
     band = drawn(ax, "band")[0].get_paths()[0].vertices
     assert (band[:, 1].min(), band[:, 1].max()) == (pytest.approx(10), pytest.approx(40))
     assert ax.get_ylim()[0] == 0
+
+
+def test_loss_by_epoch():
+    (ax,) = plot_loss(RUNS).axes
+    deformable, dense = drawn(ax, "curve")
+    assert list(dense.get_xdata()) == [1, 2, 3] and list(dense.get_ydata()) == [9, 9, 9]
+    assert ax.get_ylim()[0] == 0 and len(drawn(ax, "band")) == 2
 
 
 def test_sizes_share_one_scale():
