@@ -1,0 +1,124 @@
+"""What was measured, from the JSON files that the repository's own commands wrote: whatever is there at build time.
+
+| directive    | reads                                            | written by                           |
+|--------------|--------------------------------------------------|--------------------------------------|
+| `benchmarks` | docs/benchmarks/*.json, and the .png beside each | `make bench`, `make gpu`             |
+| `studies`    | docs/studies/cost.json, docs/studies/convergence | `defdetr study cost`, `… convergence` |
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from defdetr_ref.studies import convergence, cost
+
+NONE_YET = "No results are stored here yet; `{command}` writes them."
+DIRECTIONS = ("forward", "forward + backward")
+UNTIMED = "–"
+
+
+class Results(SphinxDirective):
+    """A directive whose content is Markdown that is made from files; a build after one of them changed makes it anew."""
+
+    command, folder = "", Path()
+
+    def run(self) -> list[nodes.Node]:
+        docs = Path(self.env.app.confdir)
+        self.env.note_reread()  # files may come, not only change
+        text = "\n".join(self.lines(docs))
+        return self.parse_text_to_nodes(text or NONE_YET.format(command=self.command))
+
+    def lines(self, docs: Path) -> Iterator[str]:
+        raise NotImplementedError
+
+
+class Benchmarks(Results):
+    command = "make bench"
+
+    def lines(self, docs: Path) -> Iterator[str]:
+        for path in sorted((docs / "benchmarks").glob("*.json")):
+            results = json.loads(path.read_text(encoding="utf-8"))
+            picture = path.with_suffix(".png")
+            yield from machine_lines(results)
+            if picture.exists():
+                yield from ("", f"![Milliseconds of every implementation](benchmarks/{picture.name})", "")
+            yield from benchmark_lines(results)
+
+
+class Studies(Results):
+    command = "defdetr study"
+
+    def lines(self, docs: Path) -> Iterator[str]:
+        folder = docs / "studies"
+        if (runs := convergence.read_runs(folder / "convergence")) if (folder / "convergence").is_dir() else []:
+            yield from ("**Does it converge faster?** The last epoch of every run, in percent. Notebook 11 reads the same",
+                        "files.", "", *text_block(convergence.table(runs)))  # fmt: skip
+        if (folder / "cost.json").is_file():
+            content = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
+            yield from ("**What does it cost?** Counted and measured. Notebook 12 reads the same file.", "",
+                        *text_block(cost.table(content)))  # fmt: skip
+
+
+def text_block(text: str) -> list[str]:
+    return ["```text", text.rstrip(), "```", ""]
+
+
+def machine_lines(results: dict[str, Any]) -> Iterator[str]:
+    machine, versions = results["machine"], results["versions"]
+    yield f"**{machine['device'] if machine['device'] != 'cpu' else machine['processor']}**"
+    made = [f"PyTorch {versions['torch']}"]
+    if "rounds" in results:
+        made += [f"{machine['torch_threads']} threads", f"medians of {results['rounds']} rounds", str(results["date"])]
+    if "tests" in results:
+        tests = results["tests"]
+        passed = tests.get("tests", 0) - sum(tests.get(name, 0) for name in ("failures", "errors", "skipped"))
+        made.append(f"{passed} of {tests.get('tests', 0)} GPU tests pass there")
+    yield from ("", ", ".join(made) + ".", "")
+
+
+def benchmark_lines(results: dict[str, Any]) -> Iterator[str]:
+    """A table of milliseconds; in brackets how many times as fast as PyTorch's `grid_sample`."""
+    if "operator" not in results:
+        return
+    for direction in DIRECTIONS:
+        rows = [row for row in results["operator"]["rows"] if row.get(direction)]
+        names = list(dict.fromkeys(name for row in rows for name in row[direction]))
+        yield from (f"Milliseconds, {direction}; in brackets, how many times as fast as `torch`:", "")
+        yield f"| workload | {' | '.join(names)} |"
+        yield f"|---|{'---:|' * len(names)}"
+        for row in rows:
+            cells = [benchmark_cell(row[direction].get(name)) for name in names]
+            yield f"| {row['workload']}, {row['dtype']} | {' | '.join(cells)} |"
+        yield ""
+    if "detector" in results:
+        yield from detector_lines(results["detector"])
+    if "first_call" in results:
+        first, second = results["first_call"]["first"], results["first_call"]["second"]
+        yield from (f"The first call in a fresh process takes {first:.2f} s, the second {1000 * second:.1f} ms.", "")
+
+
+def benchmark_cell(found: dict[str, float] | None) -> str:
+    return UNTIMED if found is None else f"{found['milliseconds']:.3g} ({found['speedup']:.1f})"
+
+
+def detector_lines(detector: dict[str, Any]) -> Iterator[str]:
+    height, width = detector["image"]
+    yield from (f"The whole detector, preset `{detector['preset']}`, an image of {height}×{width}:", "")
+    steps = [name for name in ("forward", "training step") if name in detector]
+    names = list(detector[steps[0]])
+    yield f"| milliseconds | {' | '.join(names)} |"
+    yield f"|---|{'---:|' * len(names)}"
+    for step in steps:
+        yield f"| {step} | {' | '.join(benchmark_cell(detector[step].get(name)) for name in names)} |"
+    yield ""
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("benchmarks", Benchmarks)
+    app.add_directive("studies", Studies)
+    return {"parallel_read_safe": True}
