@@ -5,6 +5,7 @@ request.
 """
 
 import argparse
+import ctypes
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +60,7 @@ def main() -> None:
     trial = tiny("trial", 0) if channels == 8 else _shrunk(workload)
     _runner(arguments.implementation, trial, arguments.direction, "cpu")()  # loads code, compiles
     run = _runner(arguments.implementation, workload, arguments.direction, "cpu")
+    ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept would hide what the call takes
     before = _resident("VmRSS")
     FORGET.write_text(FORGET_HIGHEST)
     result = run()
