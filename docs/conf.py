@@ -33,7 +33,7 @@ nb_merge_streams = True
 myst_enable_extensions = ["amsmath", "attrs_block", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": False}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_inherit_docstrings = False  # nothing of PyTorch's own
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"

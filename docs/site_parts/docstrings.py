@@ -156,11 +156,14 @@ def process(app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: 
         lines += table([["field", "type", "default", ""], *fields_of(thing)], head=True)
 
 
-def skip_generated(app: Sphinx, kind: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
-    """Leave out what dataclasses write about themselves."""
-    return True if str(getattr(thing, "__doc__", "")).startswith("Create collection of") else None
+def short_signature(app: Sphinx, kind: str, name: str, thing: Any, options: Any, signature: str, returns: str):
+    """A dataclass is made from its fields, which stand in the table below."""
+    if kind == "class" and dataclasses.is_dataclass(thing):
+        return "(…)", None
+    return None
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", process)
+    app.connect("autodoc-process-signature", short_signature)
     return {"parallel_read_safe": True}

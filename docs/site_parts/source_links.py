@@ -57,7 +57,7 @@ class NameLinks(SphinxPostTransform):
 
     def run(self, **_: object) -> None:
         for node in list(self.document.findall(nodes.literal)):
-            if not isinstance(node.parent, nodes.reference) and not node.get("classes"):
+            if not isinstance(node.parent, (nodes.reference, nodes.title)) and not node.get("classes"):
                 address = self.address_of(node.astext())
                 if address:
                     link = nodes.reference("", "", refuri=address, internal=True)
