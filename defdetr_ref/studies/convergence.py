@@ -55,7 +55,7 @@ class Settings:
     epochs: int = 16
     search_epochs: int = 5
     search_seed: int = 100  # of no final run
-    rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
+    rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3, 4e-3)
     seeds: tuple[int, ...] = (0, 1, 2)
     long_factor: int = 4  # epochs of DETR's long run, over `epochs`
     focus_images: int = 16

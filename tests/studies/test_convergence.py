@@ -62,11 +62,11 @@ def test_both_models_are_equal_but_for_the_attention():
     assert abs(sizes[0] - sizes[1]) < 0.01 * sizes[0]
 
 
-def test_the_full_study_has_three_rates_and_three_seeds_a_model():
+def test_the_full_study_has_several_rates_and_three_seeds_a_model():
     settings = Settings()
     searched, final = search_runs(settings), final_runs(settings, {"deformable": 1e-3, "dense": 2e-3})
     for model in MODELS:
-        assert len({run.lr for run in searched if run.model == model}) == 3
+        assert len({run.lr for run in searched if run.model == model}) >= 3
         assert len({run.seed for run in final if run.model == model}) >= 3
         assert len({run.lr for run in final if run.model == model}) == 1
     assert {run.lr for run in final} == {1e-3, 2e-3}
