@@ -25,8 +25,9 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-# Types of other projects, whose documentation is not at hand offline, and the axes' names in jaxtyping's annotations.
-nitpick_ignore_regex = [("py:.*", r"(?!defdetr).*")]
+# Types of other projects, whose documentation is not at hand offline, the axes' names in jaxtyping's annotations, and
+# type variables.
+nitpick_ignore_regex = [("py:.*", r"(?!defdetr).*"), ("py:class", r".*\.Any\w+")]
 
 nb_execution_mode = "off"  # the notebooks are stored with their outputs, which the tests replay
 nb_merge_streams = True

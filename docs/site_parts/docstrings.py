@@ -34,7 +34,8 @@ def inline(text: str) -> str:
     for found in CODE.finditer(text):
         pieces += [_literally(text[end : found.start()]), f"\\ ``{found[2].strip()}``\\ "]
         end = found.end()
-    return "".join([*pieces, _literally(text[end:])])
+    whole = "".join([*pieces, _literally(text[end:])])
+    return whole.removeprefix("\\ ").removesuffix("\\ ")
 
 
 def _literally(text: str) -> str:

@@ -1,0 +1,50 @@
+"""Measurements on their way to the site."""
+
+import pytest
+from site_parts.results import benchmark_cell, benchmark_lines, machine_lines
+
+TIMES = {"torch": {"milliseconds": 20.0, "speedup": 1.0}, "numba": {"milliseconds": 2.5, "speedup": 8.0}}
+RESULTS = {
+    "machine": {"device": "cpu", "processor": "Some CPU", "torch_threads": 3},
+    "versions": {"torch": "2.4"},
+    "rounds": 7,
+    "date": "2026-01-02",
+    "operator": {
+        "rows": [
+            {"workload": "one", "dtype": "float32", "forward": TIMES, "forward + backward": {"torch": TIMES["torch"]}},
+            {"workload": "two", "dtype": "float32", "forward": {"numba": TIMES["numba"]}, "forward + backward": {}},
+        ]
+    },
+    "detector": {"image": [480, 640], "preset": "multi_scale", "forward": TIMES, "training step": TIMES},
+    "first_call": {"first": 1.25, "second": 0.0125},
+}
+
+
+def test_a_table_has_a_column_for_each_implementation():
+    lines = list(benchmark_lines(RESULTS))
+    start = lines.index("| workload | torch | numba |")
+    assert lines[start + 1 : start + 4] == ["|---|---:|---:|", "| one, float32 | 20 (1.0) | 2.5 (8.0) |",
+                                            "| two, float32 | – | 2.5 (8.0) |"]  # fmt: skip
+    assert "| training step | 20 (1.0) | 2.5 (8.0) |" in lines
+    assert "The first call in a fresh process takes 1.25 s, the second 12.5 ms." in lines
+
+
+def test_the_machine_is_named():
+    assert list(machine_lines(RESULTS))[::2] == ["**Some CPU**", "PyTorch 2.4, 3 threads, medians of 7 rounds, 2026-01-02."]
+
+
+@pytest.mark.parametrize("missing", ["operator", "detector", "first_call"])
+def test_what_was_not_measured_is_left_out(missing):
+    less = {name: content for name, content in RESULTS.items() if name != missing}
+    assert len(list(benchmark_lines(less))) < len(list(benchmark_lines(RESULTS)))
+
+
+def test_tests_on_a_gpu_are_counted():
+    machine = {"device": "Some GPU", "processor": "Some CPU", "torch_threads": 3}
+    tests = {"tests": 10, "failures": 1, "errors": 0, "skipped": 2}
+    lines = list(machine_lines({"machine": machine, "versions": {"torch": "2.4"}, "tests": tests}))
+    assert lines[0] == "**Some GPU**" and lines[2] == "PyTorch 2.4, 7 of 10 GPU tests pass there."
+
+
+def test_a_cell_without_a_time():
+    assert benchmark_cell(None) == "–"
