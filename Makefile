@@ -5,6 +5,7 @@
 #   make test-fast                   what takes a few seconds each, for daily work
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
+#   make docs                        the site, from disk and without network: notebooks, explorer, API
 #   make notebooks                   run the notebooks again and store their outputs
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo lab test test-fast bench gpu notebooks clean
+.PHONY: demo lab test test-fast bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -39,11 +40,15 @@ bench: $(VENV)/.test
 gpu: $(VENV)/.test
 	$(BIN)/python -m benchmarks.gpu
 
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 notebooks: $(VENV)/.lab
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
 
 clean:
-	rm -rf $(VENV) build runs data *.egg-info
+	rm -rf $(VENV) build runs data docs/_build docs/notebooks *.egg-info
 
 # One environment; each stamp adds the packages that its target needs.
 $(VENV)/bin/python:
@@ -56,6 +61,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.lab: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) '.[notebooks]'
+	touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[docs]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
