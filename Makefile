@@ -41,6 +41,7 @@ gpu: $(VENV)/.test
 	$(BIN)/python -m benchmarks.gpu
 
 docs: $(VENV)/.docs
+	rm -rf docs/_build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 

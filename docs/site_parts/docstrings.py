@@ -23,13 +23,14 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+EMPHASIS = re.compile(r"(?<!\S)\*(\w[^*\n]*\w|\w)\*(?=[\s.,;:!?)]|$)")
 CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 RULE = re.compile(r"^\|[\s:|-]+\|$")  # the line under a table's head
 OUTCOME = re.compile(r"^(Returns|Raises)\b")
 
 
 def inline(text: str) -> str:
-    """One run of text: ticks doubled, everything that means something in reStructuredText taken literally."""
+    """One run of text: ticks doubled, *words* emphasised, everything else taken literally."""
     pieces, end = [], 0
     for found in CODE.finditer(text):
         pieces += [_literally(text[end : found.start()]), f"\\ ``{found[2].strip()}``\\ "]
@@ -39,7 +40,9 @@ def inline(text: str) -> str:
 
 
 def _literally(text: str) -> str:
-    return re.sub(r"([\\*`|_])", r"\\\1", text)
+    plain = re.split(EMPHASIS, text)  # every second piece is what stood between asterisks
+    escaped = [re.sub(r"([\\*`|_])", r"\\\1", piece) for piece in plain]
+    return "".join(f"*{piece}*" if i % 2 else piece for i, piece in enumerate(escaped))
 
 
 def blocks(lines: list[str]) -> Iterator[list[str]]:

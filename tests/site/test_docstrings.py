@@ -9,6 +9,10 @@ def test_code_is_doubled_and_everything_else_taken_literally():
     assert inline("see `a_b*`, not x_ * y|") == r"see \ ``a_b*``\ , not x\_ \* y\|"
 
 
+def test_words_between_asterisks_are_emphasised():
+    assert inline("the *outer edges*, 2 * 3 * 4 and f(*args)") == r"the *outer edges*, 2 \* 3 \* 4 and f(\*args)"
+
+
 def test_a_table_becomes_a_table():
     lines = to_rst(["Two:", "", "| a | b |", "|---|---|", "| 1 | `x` |", "|   | 2 |"], set())
     assert lines[:3] == ["Two:", "", ""]
