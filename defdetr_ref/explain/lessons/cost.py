@@ -24,6 +24,7 @@ STYLES = {  # case -> (what the legend says, colour, marker, line)
 GIGA = 1e9
 MILLI = 1e-3
 LINE_BYTES = 128
+ROOM_FOR_LEGEND = 20  # times the largest number, on a logarithmic axis
 LEAST_LINES = 12  # an axis that is never shorter, so that one line looks like one line
 INTENSITIES = (0.5, 2048)  # FLOP/byte, the ends of the roofline's axis
 
@@ -40,6 +41,7 @@ def plot_growth(study: Study) -> Figure:
         axes[0, 1].plot([row[0] for row in timed], [row[2] / MILLI for row in timed], **line)
     for ax, title in zip(axes[0], ("counted: GFLOPs", "measured: milliseconds")):
         ax.set(xscale="log", yscale="log")
+        ax.set_ylim(top=ROOM_FOR_LEGEND * ax.get_ylim()[1])
         finish_chart(ax, title, "tokens of all levels")
     return figure
 
