@@ -42,9 +42,9 @@ def test_its_table_holds_every_query():
 
 
 def test_its_model_has_learned():
-    """Trained: the weights of its points differ, and it is sure of some objects."""
+    """An untrained model gives every object a score near 0.01."""
     state, _ = read_recording(DOCS / RECORDING)
-    assert min(max(image["objects"]["scores"]) for image in state.about["images"]) > 0.5
+    assert min(max(image["objects"]["scores"]) for image in state.about["images"]) > 0.3
     assert np.frombuffer(state.table, "<i2").std() > 100
 
 
