@@ -46,9 +46,8 @@ def _boxes_of_layers(forward_pass: ForwardPass, extent: Float[Tensor, "2"]) -> l
     if len(outputs.get("aux_outputs") or []) == depth - 1:
         return [boxes[0] for boxes in forward_pass.boxes_by_layer()]
     references = [_references(forward_pass, layer, extent) for layer in range(depth)]
-    refined = references[0].shape[-1] == references[-1].shape[-1] == 4 and not torch.equal(
-        references[0], references[-1]
-    )
+    are_boxes = references[0].shape[-1] == references[-1].shape[-1] == 4
+    refined = are_boxes and not torch.equal(references[0], references[-1])
     between = references[1:] if refined else [torch.full_like(outputs["pred_boxes"][0], torch.nan)] * (depth - 1)
     return [*between, outputs["pred_boxes"][0]]
 

@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from defdetr_ref.data.transforms import denormalize, normalize
 from defdetr_ref.explain.exploration import as_tensor, explore
 from defdetr_ref.explain.explorer_page import first_view, module_source
 from defdetr_ref.explain.explorer_state import describe
+from defdetr_ref.explain.outputs import objects_of
 from tests.small_models import small_config, small_model
 
 anywidget = pytest.importorskip("anywidget")
@@ -105,6 +107,18 @@ def test_boxes_go_from_the_reference_to_the_prediction(explorer, model, image):
     objects = explorer.about["images"][0]["objects"]
     assert objects["names"] == [names[label] for label in labels.tolist()]
     assert objects["best"] == scores.argsort(descending=True).tolist()
+
+
+def test_boxes_that_the_outputs_leave_out_are_the_next_references(model, image):
+    forward_pass = recorded(model, image)
+    complete = objects_of(model, forward_pass, torch.ones(2)).boxes
+    forward_pass.outputs.pop("aux_outputs")
+    torch.testing.assert_close(objects_of(model, forward_pass, torch.ones(2)).boxes, complete)
+    # Without refinement all layers have one reference: it is no layer's box.
+    first = forward_pass.decoder[0].reference_points
+    forward_pass.records = [replace(one, reference_points=first) for one in forward_pass.decoder]
+    boxes = objects_of(model, forward_pass, torch.ones(2)).boxes
+    assert boxes[1:-1].isnan().all() and torch.equal(boxes[-1], complete[-1])
 
 
 def test_without_refinement_a_reference_point_has_no_box(image):

@@ -90,8 +90,12 @@ def test_places_are_in_the_image_without_its_padding():
     exploration = explore(model, IMAGE, inputs={"pixel_values": padded, "pixel_mask": mask})
     assert torch.allclose(exploration.extent, torch.tensor([models.WIDTH / 192, models.HEIGHT / 128]))
     assert exploration.picture.size == (models.WIDTH, models.HEIGHT)
-    reference = exploration.points("encoder", 0, 24 * 11 + 19).reference[0]  # row 11, column 19: the last of the image
-    torch.testing.assert_close(reference, torch.tensor([19.5 / 20, 11.5 / 12]), rtol=0, atol=1e-4)
+    pixel = 24 * 11 + 19  # row 11, column 19: the last of the image
+    points = exploration.points("encoder", 0, pixel)
+    locations = exploration.stacks["encoder"][0].sampling_locations[0, pixel]  # in the padded input
+    offsets = locations - points.reference[0] * exploration.extent
+    torch.testing.assert_close(points.locations, points.reference[0] + offsets / exploration.extent)
+    torch.testing.assert_close(points.reference[0], torch.tensor([19.5 / 20, 11.5 / 12]), rtol=0, atol=1e-4)
 
 
 def test_their_own_names_are_used():

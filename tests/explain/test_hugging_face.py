@@ -109,7 +109,10 @@ def test_another_model_with_the_same_function_is_not_recorded():
     (model, inputs), (other, _) = build("mask2former"), build("mask2former")
     with record(model) as recording:
         other(**inputs)
-    assert len(recording) == 0
+        assert len(recording) == 0
+        model(**inputs)
+        other(**inputs)
+    assert len(recording) == 1 and len(recording[-1].records) == 2
 
 
 def test_levels_with_fewer_points_are_filled_up():
