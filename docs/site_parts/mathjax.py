@@ -18,9 +18,9 @@ def find_mathjax() -> Path:
     try:
         path = Path(str(distribution(PACKAGE).locate_file(f"{PACKAGE}/static/mathjax/{FILE}")))
     except PackageNotFoundError:
-        raise ExtensionError(f"the package {PACKAGE} is not installed: run make docs, or pip install '.[docs]'") from None
+        raise ExtensionError(f"the package {PACKAGE} is not installed; pip install '.[docs]' brings it") from None
     if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
-        raise ExtensionError(f"{PACKAGE} is installed, but its {FILE} is missing or not MathJax 3.2.2: install it again")
+        raise ExtensionError(f"{path} is missing or not MathJax 3.2.2; pip install --force-reinstall {PACKAGE}==0.0.2")
     return path
 
 

@@ -12,6 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+HREF = re.compile(r'href="(\w+)\.ipynb"')
 LINK = re.compile(r"\[([^\]]*)\]\(((?:\d\d)_\w+\.ipynb)\)")
 
 
@@ -31,13 +32,17 @@ def adapt(notebook: dict[str, Any], present: set[str]) -> dict[str, Any]:
                     "defdetr_ref.explain.save_explorer writes, or plain HTML"
                 )
             if "text/html" in data:
-                data["text/html"] = "".join(data["text/html"]).replace('.ipynb"', '.html"')
+                data["text/html"] = adapt_html("".join(data["text/html"]), present)
     return notebook
 
 
 def adapt_text(text: str, present: set[str]) -> str:
     text = LINK.sub(lambda found: found[0] if found[2] in present else found[1], text)
     return text.replace("](../docs/", "](../").replace("](../../", "](../")
+
+
+def adapt_html(text: str, present: set[str]) -> str:
+    return HREF.sub(lambda found: f'href="{found[1]}.html"' if f"{found[1]}.ipynb" in present else "", text)
 
 
 def copy_notebooks(source: Path, target: Path) -> None:
@@ -48,7 +53,8 @@ def copy_notebooks(source: Path, target: Path) -> None:
         if old.name not in present:
             old.unlink()
     for name in present:
-        content = json.dumps(adapt(json.loads((source / name).read_text(encoding="utf-8")), present), ensure_ascii=False)
+        notebook = adapt(json.loads((source / name).read_text(encoding="utf-8")), present)
+        content = json.dumps(notebook, ensure_ascii=False)
         copy = target / name
         if not copy.exists() or copy.read_text(encoding="utf-8") != content:
             copy.write_text(content, encoding="utf-8")

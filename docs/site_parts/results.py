@@ -23,7 +23,7 @@ UNTIMED = "–"
 
 
 class Results(SphinxDirective):
-    """A directive whose content is Markdown that is made from files; a build after one of them changed makes it anew."""
+    """A directive whose content is Markdown, made from files at every build."""
 
     command, folder = "", Path()
 
@@ -55,13 +55,14 @@ class Studies(Results):
 
     def lines(self, docs: Path) -> Iterator[str]:
         folder = docs / "studies"
-        if (runs := convergence.read_runs(folder / "convergence")) if (folder / "convergence").is_dir() else []:
-            yield from ("**Does it converge faster?** The last epoch of every run, in percent. Notebook 11 reads the same",
-                        "files.", "", *text_block(convergence.table(runs)))  # fmt: skip
+        runs = convergence.read_runs(folder / "convergence") if (folder / "convergence").is_dir() else []
+        if runs:
+            yield "**Does it converge faster?** The last epoch of every run, in percent. Notebook 11 reads the same files."
+            yield from ("", *text_block(convergence.table(runs)))
         if (folder / "cost.json").is_file():
             content = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
-            yield from ("**What does it cost?** Counted and measured. Notebook 12 reads the same file.", "",
-                        *text_block(cost.table(content)))  # fmt: skip
+            yield "**What does it cost?** Counted and measured. Notebook 12 reads the same file."
+            yield from ("", *text_block(cost.table(content)))
 
 
 def text_block(text: str) -> list[str]:

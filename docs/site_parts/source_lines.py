@@ -16,7 +16,7 @@ LINE_LINK = re.compile(r"\[`(?P<code>[^`]+)`\]\(\.\./(?P<file>[\w/]+\.py)#L(?P<n
 
 
 def find_line(file: str, code: str, root: Path = ROOT) -> int:
-    """The number, from 1, of the one line of `file` that holds `code`. Raises ValueError if there is not exactly one."""
+    """The number, from 1, of the line of `file` that holds `code`. Raises ValueError if there is not exactly one."""
     path = root / file
     if not path.is_file():
         raise ValueError(f"{file} does not exist, but a link says that it holds `{code}`")

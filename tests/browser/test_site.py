@@ -46,7 +46,7 @@ def test_the_explorer_answers_a_click(visit):
     canvas = frame.locator("canvas").first
     before = canvas.evaluate("canvas => canvas.toDataURL()")
     size = canvas.bounding_box()
-    canvas.click(position={"x": size["width"] * 0.2, "y": size["height"] * 0.8})
+    canvas.click(position={"x": size["width"] * 0.75, "y": size["height"] * 0.35})
     assert canvas.evaluate("canvas => canvas.toDataURL()") != before
 
 
@@ -69,8 +69,9 @@ def test_the_map_leads_to_a_notebook(visit):
 
 
 def test_search_finds_words_from_disk(visit):
-    page = visit("search")
-    page.locator('.content input[name="q"], article input[name="q"]').first.fill("bilinear")
+    page = visit("index")
+    page.set_viewport_size(WIDE)
+    page.locator(".sidebar-search").fill("bilinear")
     page.keyboard.press("Enter")
     page.wait_for_selector("#search-results li a")
 

@@ -30,7 +30,8 @@ def test_an_indented_block_is_python_if_it_parses():
 
 def test_only_parameters_become_parameters():
     lines = to_rst(["boxes: of an image,", "    in pixels", "Centre: of a pixel.", "a, b: both"], {"boxes", "a", "b"})
-    assert [line for line in lines if line] == [":param boxes: of an image, in pixels Centre: of a pixel.", ":param a,b: both"]
+    wanted = [":param boxes: of an image, in pixels Centre: of a pixel.", ":param a,b: both"]
+    assert [line for line in lines if line] == wanted
 
 
 def test_outcomes_are_set_apart():
@@ -47,4 +48,7 @@ class Example:
 
 
 def test_the_fields_of_a_dataclass_have_their_comments():
-    assert fields_of(Example) == [["`width`", "`int`", "", "in pixels"], ["`names`", "`tuple[str, ...]`", "`('a', 'b')`", ""]]
+    assert fields_of(Example) == [
+        ["`width`", "`int`", "", "in pixels"],
+        ["`names`", "`tuple[str, ...]`", "`('a', 'b')`", ""],
+    ]

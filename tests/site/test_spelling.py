@@ -18,7 +18,7 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "not
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]+>|https?://\S+", re.DOTALL)
 WORD = re.compile(r"[A-Za-z]+")
 # American forms that are also British words with another meaning, or parts of names.
-ALSO_BRITISH = {"program", "programs", "license", "licensed", "practice", "practices", "practiced", "check", "checks", "meter", "routing"}
+ALSO_BRITISH = set("check checks license licensed meter practice practices program programs routing".split())
 TITLES = re.compile(r"\*[A-Z][^*]+\*")  # titles keep their own spelling
 
 

@@ -1,0 +1,41 @@
+"""Links between the repository's own files: README, docs and notebooks. Those of the built site: test_build.py."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.site.building import ROOT
+
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
+PAGES = [path for path in PAGES if "_build" not in path.parts]
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)|href=\"(\w+\.ipynb)\"")
+CODE = re.compile(r"```.*?```|`[^`\n]*`|\$[^$]*\$", re.DOTALL)
+
+
+def links(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        parts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        outputs = (output.get("data", {}) for cell in cells for output in cell.get("outputs", []))
+        text = "\n\n".join([*parts, *("".join(data.get("text/html", "")) for data in outputs)])
+    return [found[1] or found[2] for found in LINK.finditer(CODE.sub("x", text))]
+
+
+def is_still_to_come(link: str) -> bool:
+    """A notebook of the course that is not written yet; once its number is there, links must have its name."""
+    number = re.match(r"(\d\d)_\w+\.ipynb$", Path(link).name)
+    return bool(number) and not list((ROOT / "notebooks").glob(f"{number[1]}_*.ipynb"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_to_files(path):
+    dead = [link for link in links(path) if not (path.parent / link).exists() and not is_still_to_come(link)]
+    assert dead == []
+
+
+def test_links_are_found():
+    found = [link for path in PAGES for link in links(path)]
+    assert "notebooks/03_sampling_offsets.ipynb" in found and "04_multi_scale_attention.ipynb" in found
