@@ -50,4 +50,5 @@ html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False
 html_show_sphinx = False
+html_show_search_summary = False  # they are fetched, which a page opened from disk may not do
 copybutton_exclude = ".linenos, .gp"

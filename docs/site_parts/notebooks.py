@@ -42,7 +42,7 @@ def adapt_text(text: str, present: set[str]) -> str:
 
 
 def adapt_html(text: str, present: set[str]) -> str:
-    return HREF.sub(lambda found: f'href="{found[1]}.html"' if f"{found[1]}.ipynb" in present else "", text)
+    return HREF.sub(lambda found: f'href="{found[1]}.html"' if f"{found[1]}.ipynb" in present else 'href="#"', text)
 
 
 def copy_notebooks(source: Path, target: Path) -> None:

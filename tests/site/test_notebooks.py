@@ -22,7 +22,7 @@ def test_links_in_html_lead_to_pages():
     html = ['<a href="01_one.ipynb">', 'one</a> <a href="02_two.ipynb">two</a>']
     adapted = adapt(notebook(data={"text/html": html}), {"01_one.ipynb"})
     shown = adapted["cells"][1]["outputs"][0]["data"]["text/html"]
-    assert shown == '<a href="01_one.html">one</a> <a >two</a>'
+    assert shown == '<a href="01_one.html">one</a> <a href="#">two</a>'
 
 
 def test_a_live_widget_is_refused_in_a_sentence():
