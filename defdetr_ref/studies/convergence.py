@@ -7,8 +7,8 @@
 | backbone, feature levels, widths, number of layers and       | the learning rate: a short run for   | the attention |
 | queries, data and their order, loss, matching, epochs, seeds | each candidate, judged by its loss   |               |
 
-Both models are the plain ones, with neither box refinement nor a second stage, which DETR does not have. At last DETR
-alone gets a single run that is several times as long, as the paper says it needs. Every run becomes one JSON file; a file that is there is not computed again, and an unfinished run goes on from its last epoch.
+Both models are the plain ones, with neither box refinement nor a second stage, which DETR does not have. Every run
+becomes one JSON file; a file that is there is not computed again, and an unfinished run goes on from its last epoch.
 """
 
 import concurrent.futures
@@ -57,7 +57,6 @@ class Settings:
     search_seed: int = 100  # of no final run
     rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3, 4e-3)
     seeds: tuple[int, ...] = (0, 1, 2)
-    long_factor: int = 4  # epochs of DETR's long run, over `epochs`
     focus_images: int = 16
 
     def model_config(self) -> DeformableDETRConfig:
@@ -79,7 +78,7 @@ class Settings:
 def quick_settings() -> Settings:
     """A minute only: everything runs, little is learned."""
     return Settings(
-        train_images=16, val_images=6, epochs=2, search_epochs=1, rates=(5e-4, 1e-3), seeds=(0, 1), long_factor=2, focus_images=3,
+        train_images=16, val_images=6, epochs=2, search_epochs=1, rates=(5e-4, 1e-3), seeds=(0, 1), focus_images=3,
         model=dict(d_model=32, d_ffn=32, encoder_layers=1, decoder_layers=2, num_queries=9), warmup_steps=2,
     )  # fmt: skip
 
@@ -88,7 +87,7 @@ def quick_settings() -> Settings:
 class Run:
     """One training of one model."""
 
-    stage: str  # "search", "final" or "long"
+    stage: str  # "search" or "final"
     model: str  # a key of MODELS
     lr: float
     seed: int
@@ -127,11 +126,6 @@ def final_runs(settings: Settings, rates: dict[str, float]) -> list[Run]:
     return [Run("final", model, rates[model], seed, settings.epochs) for seed in settings.seeds for model in MODELS]
 
 
-def long_run(settings: Settings, rates: dict[str, float]) -> Run:
-    """DETR with the first seed, and `long_factor` times the epochs."""
-    return Run("long", "dense", rates["dense"], settings.seeds[0], settings.epochs * settings.long_factor)
-
-
 def best_rates(results: Iterable[dict[str, Any]]) -> dict[str, float]:
     """For every model the rate whose search run ended with the lowest training loss.
 
@@ -154,7 +148,7 @@ def read_runs(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def run_study(out: Path, work: Path, settings: Settings = Settings(), *, jobs: int = 1) -> list[dict[str, Any]]:
-    """Search both learning rates, train both models with every seed, then DETR for longer; returns all runs' contents.
+    """Search both learning rates, then train both models with every seed; returns all runs' contents.
 
     out: for the JSON files. work: for the data set and for checkpoints of unfinished runs. jobs: runs at a time.
     Raises ValueError for fewer than one job, and if `out` holds results of other settings.
@@ -164,11 +158,11 @@ def run_study(out: Path, work: Path, settings: Settings = Settings(), *, jobs: i
     searched = _run_all(search_runs(settings), settings, out, work, jobs)
     rates = best_rates(searched)
     print("learning rates:", ", ".join(f"{model} {lr:g}" for model, lr in rates.items()), flush=True)
-    return searched + _run_all([*final_runs(settings, rates), long_run(settings, rates)], settings, out, work, jobs)
+    return searched + _run_all(final_runs(settings, rates), settings, out, work, jobs)
 
 
 def table(results: Iterable[dict[str, Any]]) -> str:
-    """The last epoch of every final run, in per cent, each model's mean, and the long run."""
+    """The last epoch of every final run, in per cent, and each model's mean."""
     lines = [f"{'model':<12}{'rate':>8}{'seed':>6}" + "".join(f"{name:>11}" for name in SHOWN)]
     for model in MODELS:
         runs = [one for one in results if one["run"]["stage"] == "final" and one["run"]["model"] == model]
@@ -176,10 +170,6 @@ def table(results: Iterable[dict[str, Any]]) -> str:
         for one, row in zip(runs, rows, strict=True):
             lines.append(f"{model:<12}{one['run']['lr']:>8g}{one['run']['seed']:>6}" + _cells(row))
         lines.append(f"{model:<12}{'':>8}{'mean':>6}" + _cells([sum(column) / len(column) for column in zip(*rows)]))
-    for one in results:
-        if one["run"]["stage"] == "long":
-            row = [100 * (one["epochs"][-1][name] or 0.0) for name in SHOWN]
-            lines.append(f"{one['run']['model']} for {one['run']['epochs']} epochs".ljust(26) + _cells(row))
     return "\n".join(lines)
 
 
