@@ -24,7 +24,7 @@ RESULTS = Path("docs/benchmarks")
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch and of the CPU kernels")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of PyTorch and our kernels")
     parser.add_argument("--rounds", type=int, default=7, help="every case is timed once a round; medians count")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS), metavar="NAME")
@@ -34,7 +34,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def device_name(device: str) -> str:
-    found = torch.cuda.get_device_name() if device == "cuda" else f"{machine()['processor']} {machine()['cpu_count']} cores"
+    here = machine()
+    cpu = f"{here['processor']} {here['cpu_count']} cores"
+    found = torch.cuda.get_device_name() if device == "cuda" else cpu
     return re.sub(r"[^a-z0-9]+", "-", found.lower()).strip("-")
 
 

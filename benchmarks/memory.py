@@ -1,7 +1,7 @@
 """How much memory a call takes at its peak, results included, beyond what its inputs take.
 
-On a GPU PyTorch counts. On a CPU a process of its own is asked: Linux keeps the highest resident size, and forgets it on
-request.
+On a GPU PyTorch counts. On a CPU a process of its own is asked: Linux keeps the highest resident size, and forgets it
+on request.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def as_text(results: dict[str, Any]) -> str:
             "",
             f"{row['workload']}, {row['dtype']}: {floors['points']:,} points, {floors['gflop_forward']:g} GFLOP, "
             f"{floors['megabytes_compulsory']:g} MB compulsory, {floors['megabytes_gathered']:g} MB gathered",
-            f"  floor of a forward pass (compulsory traffic at the rate of a copy): {floors['milliseconds_forward']:g} ms",
+            f"  floor of a forward pass (compulsory traffic at the rate of a copy) {floors['milliseconds_forward']:g} ms",
             f"  {'':16}{'forward':>14}{'':>9}{'forward + backward':>26}",
         ]
         for name in row["forward"]:
@@ -50,7 +50,7 @@ def as_text(results: dict[str, Any]) -> str:
             lines.append(f"  {direction:16}{cells}")
     if "first_call" in results:
         calls = results["first_call"]
-        lines += ["", f"first call in a fresh process, cache warm: {calls['first']:.2f} s, second {calls['second']:.4f} s"]
+        lines += ["", f"first call of a process, cache warm: {calls['first']:.2f} s; second: {calls['second']:.4f} s"]
     return "\n".join(lines)
 
 
@@ -74,7 +74,8 @@ def plot(results: dict[str, Any]) -> Figure:
         for i, name in enumerate(names):
             found = [(y, row[direction][name]) for y, row in enumerate(rows) if name in row[direction]]
             places = [y + (i - (len(names) - 1) / 2) * height for y, _ in found]
-            bars = panel.barh(places, [x["milliseconds"] for _, x in found], height * 0.9, color=COLOURS[name], label=name)
+            times = [x["milliseconds"] for _, x in found]
+            bars = panel.barh(places, times, height * 0.9, color=COLOURS[name], label=name)
             labels = [f"{x['speedup']:.1f}×" if name != "torch" else "" for _, x in found]
             panel.bar_label(bars, labels, padding=3, fontsize=8, color=INK)
         panel.set_xscale("log")

@@ -19,7 +19,7 @@ Shapes = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Workload:
-    """value (N, S, M, D), level sizes, locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K), gradient of the output."""
+    """value (N, S, M, D), level sizes, locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K), the output's gradient."""
 
     name: str
     value: Tensor

@@ -8,8 +8,8 @@ For each query and head, three steps:
 3. backward only, *finish*: from how much each pixel would gain to the gradients of location and weight, again for all
    samples at once.
 
-A sample has two numbers in `locations` (x, y), three in `sizes` (width, height and first token of its level) and four in
-the arrays for its corners: upper left, upper right, lower left, lower right.
+A sample has two numbers in `locations` (x, y), three in `sizes` (width, height and first token of its level) and four
+in the arrays for its corners: upper left, upper right, lower left, lower right.
 """
 
 import functools
@@ -37,8 +37,8 @@ def row_width(channels: int) -> int:
 def along_axis(location, size):
     """The two pixels beside a point on one axis of `size` pixels.
 
-    Returns (lower pixel, upper pixel, their shares, the slopes of the shares, whether the point reaches the map). A pixel
-    outside has share and slope zero, and the index of the one inside.
+    Returns (lower pixel, upper pixel, their shares, the slopes of the shares, whether the point reaches the map). A
+    pixel outside has share and slope zero, and the index of the one inside.
     """
     real = type(location)
     zero, one, last = real(0), real(1), real(size) - real(1)
@@ -81,7 +81,7 @@ def stage(locations, weights, sizes, pixels, shares):
 @njit(**JIT)
 @no_type_check
 def finish(locations, weights, sizes, gains, grad_locations, grad_weights):
-    """From `gains`, the loss's slope with each corner's share, to the gradients of each sample's location and weight."""
+    """From `gains`, the loss's slope with each corner's share, to the gradients of a sample's location and weight."""
     real = weights.dtype.type
     for s in range(weights.shape[0]):
         width, height = sizes[3 * s], sizes[3 * s + 1]
