@@ -30,7 +30,7 @@ def as_text(results: dict[str, Any]) -> str:
             "",
             f"{row['workload']}, {row['dtype']}: {floors['points']:,} points, {floors['gflop_forward']:g} GFLOP, "
             f"{floors['megabytes_compulsory']:g} MB compulsory, {floors['megabytes_gathered']:g} MB gathered",
-            f"  floor of a forward pass (compulsory traffic at the rate of a copy) {floors['milliseconds_forward']:g} ms",
+            f"  floor of a forward pass (compulsory traffic, rate of a copy): {floors['milliseconds_forward']:g} ms",
             f"  {'':16}{'forward':>14}{'':>9}{'forward + backward':>26}",
         ]
         for name in row["forward"]:

@@ -2,9 +2,9 @@
 
 The kernels (`numba_kernels.py`) release the interpreter lock and are called from a pool of Python threads, each on its
 own share of the tasks. So they can be used from several threads at once and after a fork, which Numba's own threads
-cannot. Every number is written by one task alone and summed in a fixed order: with the same number of threads the result
-is the same to the last bit. (So it is with any number, but where there are fewer images times heads than threads: then
-`backward` takes each level by itself, and the compiler rounds the shares of a few samples otherwise than of many.)
+cannot. Every number is written by one task alone and summed in a fixed order: with the same number of threads the
+result is the same to the last bit. (So it is with any number, unless images times heads are fewer than threads: then
+`backward` takes each level by itself, and the compiler rounds the shares of few samples otherwise than of many.)
 """
 
 import functools
