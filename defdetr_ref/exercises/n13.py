@@ -1,17 +1,17 @@
 """Exercises of notebook 13: kernels, from one read to the whole operator, run thread by thread on Numba's simulator.
 
-Kernels see flat arrays, as memory is. `sizes` is (tokens S, heads M, channels D, queries Q, levels L, points K), `shapes`
-is (H, W) of level 0, of level 1, … in one row. The grid's x counts blocks of the Q·M·D threads of an image, its z images.
+Kernels see flat arrays, as memory is. `sizes` is (tokens S, heads M, channels D, queries Q, levels L, points K),
+`shapes` is (H, W) of level 0, of level 1, … in one row. The grid's x counts blocks of the Q·M·D threads of an image, its
+z the images.
 """
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from numba import cuda, float32
 
-from defdetr_ref.explain.kernels import Trace, trace
+from defdetr_ref.explain.kernels import Case, Trace, random_case, trace
 from defdetr_ref.ops import loops
 
 from . import Exercise, WrongAnswer, call, expect_close
@@ -126,7 +126,7 @@ def backward_points(grad_output, value, locations, weights, grad_locations, grad
 
 
 def shared_sum(parts, sums):
-    """parts (points, channels) flat; a block is a point, a thread a channel. sums[point] = Σ over channels, no atomics."""
+    """parts (points, channels) flat; a block is a point, a thread a channel. sums[point] = Σ channels, no atomics."""
     staged = cuda.shared.array(32, float32)
     thread, channels = cuda.threadIdx.x, cuda.blockDim.x
     staged[thread] = parts[cuda.blockIdx.x * channels + thread]
@@ -136,45 +136,6 @@ def shared_sum(parts, sums):
         for channel in range(channels):
             total += staged[channel]
         sums[cuda.blockIdx.x] = total
-
-
-@dataclass(frozen=True)
-class Case:
-    """Arrays of one call of the operator, float32."""
-
-    shapes: list[tuple[int, int]]
-    value: np.ndarray  # (N, S, M, D)
-    locations: np.ndarray  # (N, Q, M, L, K, 2)
-    weights: np.ndarray  # (N, Q, M, L, K)
-    grad_output: np.ndarray  # (N, Q, M·D)
-
-    @property
-    def scalars(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """`sizes` and `shapes`, as the kernels get them."""
-        _, tokens, heads, channels = self.value.shape
-        queries, _, levels, points = self.weights.shape[1:]
-        return (tokens, heads, channels, queries, levels, points), tuple(side for shape in self.shapes for side in shape)
-
-    def blocks(self, threads: int = THREADS) -> tuple[int, int, int]:
-        batch, queries, numbers = self.grad_output.shape
-        return -(-queries * numbers // threads), 1, batch
-
-    def __str__(self) -> str:
-        _, heads, channels, queries, _, points = self.scalars[0]
-        return f"levels {self.shapes} (H, W), N={len(self.value)}, Q={queries}, M={heads}, D={channels}, K={points}"
-
-
-def random_case(batch: int, queries: int, heads: int, channels: int, points: int, shapes: list, seed: int) -> Case:
-    """Locations inside, at the borders and outside."""
-    rng = np.random.default_rng(seed)
-    tokens, levels = sum(height * width for height, width in shapes), len(shapes)
-    numbers = (
-        rng.normal(size=(batch, tokens, heads, channels)),
-        rng.uniform(-0.3, 1.3, (batch, queries, heads, levels, points, 2)),
-        rng.uniform(0.2, 1, (batch, queries, heads, levels, points)),
-        rng.normal(size=(batch, queries, heads * channels)),
-    )
-    return Case(shapes, *(array.astype(np.float32) for array in numbers))
 
 
 def cases() -> Iterator[Case]:
@@ -206,7 +167,11 @@ def examine_one_read(answer: Callable) -> None:
         expect_close(output, value[row, column], what)
 
 
-PLACES = ((2.7, 1.4), (0.1, 2.9), (3.5, -0.3), (-0.75, 1.2), (5.6, 1.8), (2.3, 3.6), (-0.4, -0.2), (-1.5, 2.0), (7.2, 4.5))
+PLACES = (
+    *((2.7, 1.4), (0.1, 2.9)),  # x, y in pixels: inside …
+    *((3.5, -0.3), (-0.75, 1.2), (5.6, 1.8), (2.3, 3.6), (-0.4, -0.2)),  # … partly outside …
+    *((-1.5, 2.0), (7.2, 4.5)),  # … and wholly
+)
 
 
 def examine_four_reads(answer: Callable) -> None:
@@ -224,7 +189,7 @@ def examine_forward(answer: Callable) -> None:
     for case in cases():
         output = np.zeros_like(case.grad_output)
         arrays = [array.ravel() for array in (case.value, case.locations, case.weights, output)]
-        watched(answer, case.blocks(), THREADS, *arrays, *case.scalars)
+        watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
         expected = loops.forward(case.value, case.shapes, case.locations, case.weights)
         expect_close(output, expected, f"the output of {case}")
 
@@ -233,7 +198,7 @@ def examine_backward_value(answer: Callable) -> None:
     for case in cases():
         grad_value = np.zeros_like(case.value)
         arrays = [array.ravel() for array in (case.grad_output, case.locations, case.weights, grad_value)]
-        watched(answer, case.blocks(), THREADS, *arrays, *case.scalars)
+        watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
         expected = loops.backward(case.grad_output, case.value, case.shapes, case.locations, case.weights)[0]
         expect_close(grad_value, expected, f"grad_value of {case}")
 
@@ -242,7 +207,8 @@ def examine_backward_points(answer: Callable) -> None:
     for case in cases():
         given = (case.grad_output, case.value, case.locations, case.weights)
         gradients = np.zeros_like(case.locations), np.zeros_like(case.weights)
-        watched(answer, case.blocks(), THREADS, *(array.ravel() for array in (*given, *gradients)), *case.scalars)
+        arrays = [array.ravel() for array in (*given, *gradients)]
+        watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
         expected = loops.backward(case.grad_output, case.value, case.shapes, case.locations, case.weights)[1:]
         for name, yours, right in zip(("grad_locations", "grad_weights"), gradients, expected):
             expect_close(yours, right, f"{name} of {case}", rtol=1e-3)
@@ -277,13 +243,13 @@ FORWARD = Exercise(
     "13-forward",
     forward,
     examine_forward,
-    hint="thread = (query · M + head) · D + channel; x = location · W - 0.5; a level begins where the one before ended.",
+    hint="thread = (query · M + head) · D + channel; x = location · W - 0.5; a level begins where the last one ended.",
 )
 BACKWARD_VALUE = Exercise(
     "13-backward-value",
     backward_value,
     examine_backward_value,
-    hint="What was read with the factor weight · share gets grad · weight · share, by cuda.atomic.add(array, index, amount).",
+    hint="What was read with weight · share gets grad · weight · share, by cuda.atomic.add(array, index, amount).",
 )
 BACKWARD_POINTS = Exercise(
     "13-backward-points",

@@ -1,13 +1,15 @@
 """Mistakes that a learner may make in notebook 13; test_course.py shows that each is refused."""
 
+import inspect
 import math
 import re
 
 import pytest
-from numba import cuda, float32
+from numba import cuda, float32, float64, int64, types
 
 from defdetr_ref import exercises
 from defdetr_ref.exercises import n13
+from tests.cuda_kernels.assembly import why_no_ptx
 from tests.exercises import three_ways
 
 
@@ -90,7 +92,7 @@ def forgets_to_store(value, output, x, y, height, width, channels):
 
 FOUR_READS_MISTAKES = {
     "x and y swapped": between(swap=True),
-    "height and width swapped in the border": between(inside=lambda row, column, h, w: 0 <= row < w and 0 <= column < h),
+    "height and width swapped in the border": between(inside=lambda row, col, h, w: 0 <= row < w and 0 <= col < h),
     "no border": between(inside=lambda row, column, h, w: True),
     "negative indices read": between(inside=lambda row, column, h, w: row < h and column < w),
     "columns run on into the next row": between(inside=lambda row, column, h, w: 0 <= row < h),
@@ -217,8 +219,10 @@ BACKWARD_VALUE_MISTAKES = {name: backwards_value(**otherwise) for name, otherwis
 }
 
 
-def backwards_points(*, add=atomically, add_weight=atomically, chain=lambda height, width: (width, height), weighed=True,
-                     weighed_weight=False, share=share_of, sign=1, other_share=True, order=(0, 1), **otherwise):  # fmt: skip
+def backwards_points(
+    *, add=atomically, add_weight=atomically, chain=lambda height, width: (width, height), weighed=True,
+    weighed_weight=False, share=share_of, sign=1, other_share=True, order=(0, 1), **otherwise,
+):  # fmt: skip
     def backward_points(grad_output, value, locations, weights, grad_locations, grad_weights, sizes, shapes):
         def visit(state, index, at, weight, dx, dy, far, size):
             number = value[index]
@@ -254,7 +258,9 @@ BACKWARD_POINTS_MISTAKES = {name: backwards_points(**otherwise) for name, otherw
 }
 
 
-def summing(*, barrier="all", own_block=True, reads="shared", count=lambda channels: channels, who=lambda thread: thread == 0):
+def summing(
+    *, barrier="all", own_block=True, reads="shared", count=lambda channels: channels, who=lambda thread: thread == 0
+):
     """`shared_sum` with one thing done otherwise."""
 
     def shared_sum(parts, sums):
@@ -345,8 +351,28 @@ def test_a_race_is_told_although_the_numbers_are_right():
     for kernel in (n13.backward_value, BACKWARD_VALUE_MISTAKES["plain +="]):
         results.append(case.value * 0)
         arrays = (case.grad_output, case.locations, case.weights, results[-1])
-        seen = n13.trace(kernel, case.blocks(), n13.THREADS, *(array.ravel() for array in arrays), *case.scalars)
+        flat = [array.ravel() for array in arrays]
+        seen = n13.trace(kernel, case.blocks(n13.THREADS), n13.THREADS, *flat, *case.scalars)
     assert (results[0] == results[1]).all() and seen.races()
+
+
+REALS, ONE_REAL = float32[::1], float64
+SIZES, SHAPES = types.UniTuple(int64, 6), types.UniTuple(int64, 4)
+SIGNATURES = [
+    (n13.one_read, (REALS,) * 2 + (int64,) * 5),
+    (n13.four_reads, (REALS,) * 2 + (ONE_REAL,) * 2 + (int64,) * 3),
+    (n13.forward, (REALS,) * 4 + (SIZES, SHAPES)),
+    (n13.backward_value, (REALS,) * 4 + (SIZES, SHAPES)),
+    (n13.backward_points, (REALS,) * 6 + (SIZES, SHAPES)),
+    (n13.shared_sum, (REALS,) * 2),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(why_no_ptx() is not None, reason=str(why_no_ptx()))
+@pytest.mark.parametrize("kernel, arguments", SIGNATURES)
+def test_solutions_compile_for_a_gpu_as_they_are(kernel, arguments):
+    assert ".entry" in cuda.compile_ptx(inspect.unwrap(kernel), types.void(*arguments), cc=(9, 0))[0]
 
 
 def test_a_blank_inside_a_kernel_counts_as_a_blank():
@@ -359,7 +385,7 @@ def test_a_blank_inside_a_kernel_counts_as_a_blank():
 
 def test_hidden_cases_lie_inside_at_borders_and_outside():
     corners = [
-        len(list(n13.loops.corners(u * width - 0.5, v * height - 0.5, height, width)))
+        len(list(n13.loops.corners(float(u * width - 0.5), float(v * height - 0.5), height, width)))
         for case in n13.cases()
         for level, (height, width) in enumerate(case.shapes)
         for u, v in case.locations[:, :, :, level].reshape(-1, 2)

@@ -10,13 +10,26 @@
 | `places.py`   | where in a kernel a thread is, with the round of each loop: what a warp does in one step   |
 | `launch.py`   | `trace`: a kernel's threads on the simulator                                               |
 | `trace.py`    | what was seen: counts for each thread, 128-byte lines for each step of a warp, races       |
+| `cases.py`    | small workloads, and the package's own kernels on them                                     |
 
 No GPU is needed, and the simulator need not be switched on; but a kernel that was imported from `defdetr_cuda` has its
 simulated form only if NUMBA_ENABLE_CUDASIM=1 was set before.
 """
 
 from .accesses import Access
+from .cases import Case, encoder_case, random_case, trace_package
 from .launch import trace
 from .trace import LINE_BYTES, WARP, Step, Trace
 
-__all__ = ["LINE_BYTES", "WARP", "Access", "Step", "Trace", "trace"]
+__all__ = [
+    "LINE_BYTES",
+    "WARP",
+    "Access",
+    "Case",
+    "Step",
+    "Trace",
+    "encoder_case",
+    "random_case",
+    "trace",
+    "trace_package",
+]

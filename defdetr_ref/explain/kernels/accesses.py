@@ -82,8 +82,8 @@ class ThreadRecord:
         place = tuple(number for frame in frames for number in self.rounds.of(frame))
         address = array.address + index * array.itemsize
         self.accesses.append(
-            Access(self.thread, self.block, kind, array.name, array.shared, array.start + index, address, array.itemsize,
-                   (value,), place, frames[0].f_lineno, self.epoch)
+            Access(self.thread, self.block, kind, array.name, array.shared, array.start + index, address,
+                   array.itemsize, (value,), place, frames[0].f_lineno, self.epoch)
         )  # fmt: skip
 
     def _from_kernel(self, frame: FrameType | None) -> list[FrameType]:
@@ -155,10 +155,11 @@ class RecordedArray:
         return int(np.ravel_multi_index(whole, self.shape))
 
     def _moved(self, part: slice) -> "RecordedArray":
-        """`array[start:]`, as a pointer is moved on."""
-        if part.stop is not None or part.step is not None or self.ndim != 1 or not 0 <= (part.start or 0) <= self.size:
-            raise IndexError(f"of {self.name} with its {self.size} numbers only a part [start:] can be taken, got {part}")
-        start = int(part.start or 0)
+        """`array[start:]`, as a pointer is moved on. It may be moved past the end, if nothing is read there."""
+        start = part.start or 0
+        if part.stop is not None or part.step is not None or self.ndim != 1 or start < 0:
+            raise IndexError(f"of {self.name} only a part [start:] of a flat array can be taken, got {part}")
+        start = int(start)
         return RecordedArray(
             self.name, self.numbers[start:], self.address + start * self.itemsize, shared=self.shared,
             start=self.start + start,

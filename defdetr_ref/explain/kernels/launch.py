@@ -2,7 +2,9 @@
 
 import inspect
 import threading
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,10 +65,8 @@ class RecordedModule(FakeCUDAModule):
         current().epoch += 1
 
 
-def trace(
-    kernel: Callable, blocks: int | Sequence[int], threads: int | Sequence[int], *arguments: Any
-) -> Trace:
-    """Run `kernel[blocks, threads](*arguments)` and return what its threads did. The kernel writes into the arrays given.
+def trace(kernel: Callable, blocks: int | Sequence[int], threads: int | Sequence[int], *arguments: Any) -> Trace:
+    """Run `kernel[blocks, threads](*arguments)` and return what its threads did. It writes into the arrays given.
 
     kernel: a Python function, or one that `cuda.jit` was applied to; it must know numba.cuda as `cuda`
     arguments: NumPy arrays in C order; anything else is handed on as it is
@@ -76,7 +76,7 @@ def trace(
     grid, block = _three(blocks, "blocks"), _three(threads, "threads")
     count = int(np.prod(grid) * np.prod(block))
     if count > MOST_THREADS:
-        raise ValueError(f"{count} threads are too many for the simulator; take a smaller case, of {MOST_THREADS} at most")
+        raise ValueError(f"{count} threads are too many for the simulator; take a case of {MOST_THREADS} at most")
     recorded, addresses = _recorded(_names(function, len(arguments)), arguments)
     module = RecordedModule(grid, block)
     records: list[ThreadRecord] = []
@@ -85,7 +85,8 @@ def trace(
             module.begin_block()
             records += _run_block(function, grid, block, number, place, recorded)
             _raise_first_error(records)
-    return Trace([access for record in records for access in record.accesses], grid, block, addresses, _barriers(records))
+    accesses = [access for record in records for access in record.accesses]
+    return Trace(accesses, grid, block, addresses, _barriers(records))
 
 
 def _run_block(function, grid, block, number: int, place: tuple, arguments: list) -> list[ThreadRecord]:
@@ -112,11 +113,22 @@ def _run_block(function, grid, block, number: int, place: tuple, arguments: list
 def _raise_first_error(records: list[ThreadRecord]) -> None:
     for record in records:
         if record.error is not None:
+            _refuse_numbas_own(record.error)
             raise record.error
         if record.result is ...:
             raise NotImplementedError("the kernel is still `...`")
         if record.result is not None:
-            raise ValueError(f"a kernel returns nothing, it writes into its arrays; this one returned {record.result!r:.40}")
+            raise ValueError(f"a kernel returns nothing, it writes into arrays; this one returned {record.result!r:.40}")
+
+
+def _refuse_numbas_own(error: Exception) -> None:
+    """Outside of kernels, numba.cuda's names raise NotImplementedError; that is no blank that a learner left."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, NotImplementedError) and "numba" in Path(innermost.filename).parts:
+        raise ValueError(
+            "a function that the kernel calls is in another module and uses numba.cuda there; "
+            "put both into one module"
+        ) from None
 
 
 def _barriers(records: list[ThreadRecord]) -> dict[int, set[int]]:

@@ -74,7 +74,7 @@ class Trace:
         return sum(map(len, asked)), len(set().union(*asked))
 
     def rows(self) -> Iterator[tuple[str, ...]]:
-        """The table: for each array and kind of access its number, how many a thread makes, and lines of a warp's step."""
+        """The table: for each array and kind, how many accesses, how many of one thread, how many lines in a step."""
         groups: dict[tuple[str, str, bool], list[Access]] = {}
         for access in self.accesses:
             groups.setdefault((access.array, access.kind, access.shared), []).append(access)
@@ -97,7 +97,7 @@ class Trace:
     def races(self) -> list[str]:
         """One sentence for each number that two threads touch in no fixed order, at least one of them not by an atomic.
 
-        Reads alone do no harm, nor do atomics alone. Within a block a barrier makes an order; between blocks nothing does.
+        Reads alone do no harm, nor do atomics alone. In a block a barrier makes an order; between blocks nothing does.
         """
         touched: dict[tuple, list[Access]] = defaultdict(list)
         for access in self.accesses:
@@ -114,8 +114,8 @@ class Trace:
     def uneven_barriers(self) -> list[str]:
         """One sentence for each block in which not all threads came to every `syncthreads`: a GPU may hang there."""
         return [
-            f"in block {block} some threads came to cuda.syncthreads() {min(passed)} times and others {max(passed)} times; "
-            "all threads of a block must come to it"
+            f"in block {block} some threads came to cuda.syncthreads() {min(passed)} times and others {max(passed)} "
+            "times; all threads of a block must come to it"
             for block, passed in self.barriers.items()
             if len(passed) > 1
         ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -12,6 +13,7 @@ from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, panels, text_co
 CELL_INCHES = (0.52, 0.15)
 MARGIN_INCHES = (0.75, 0.7)
 MOST_COLUMNS = 24  # more would not be readable
+ROOM_BELOW = 1.4  # rows, for the number of lines
 
 
 def plot_warp(
@@ -26,7 +28,7 @@ def plot_warp(
     wanted = [arrays] if isinstance(arrays, str) else list(arrays)
     steps = [step for step in trace.steps(kind, block=block, warp=warp) if step.first.array in wanted][first:last]
     if not steps:
-        raise ValueError(f"warp {warp} of block {block} has no {kind} of {', '.join(wanted)} in steps {first} to {last}")
+        raise ValueError(f"warp {warp} of block {block} has no {kind} of {', '.join(wanted)} in these steps")
     if len(steps) > MOST_COLUMNS:
         raise ValueError(f"{len(steps)} steps are too many for one picture; choose {MOST_COLUMNS} by first= and last=")
     rows = min(WARP, trace.threads - warp * WARP)
@@ -35,8 +37,10 @@ def plot_warp(
     ax = axes[0, 0]
     for column, step in enumerate(steps):
         _draw_step(ax, column, step, rows)
-    ax.set(xlim=(0, len(steps)), ylim=(rows + 1.2, 0), yticks=[row + 0.5 for row in range(0, rows, 4)])
-    ax.set_yticklabels([str(warp * WARP + row) for row in range(0, rows, 4)])
+    ax.set(xlim=(0, len(steps)), ylim=(rows + ROOM_BELOW, 0))
+    labelled = range(0, rows, 4)
+    names = [*(warp * WARP + row for row in labelled), "lines"]
+    ax.set_yticks([*(row + 0.5 for row in labelled), rows + ROOM_BELOW / 2], names)
     ax.set_xticks([column + 0.5 for column in range(len(steps))], [step.first.array for step in steps])
     ax.xaxis.tick_top()
     ax.tick_params(labelsize=FONT_SIZE - 3, length=0)
@@ -52,10 +56,14 @@ def _draw_step(ax: Axes, column: int, step: Step, rows: int) -> None:
         line = access.address // LINE_BYTES
         colour = OKABE_ITO[line % len(OKABE_ITO)]
         ax.add_patch(Rectangle((column + 0.03, lane), 0.94, 1, color=colour, linewidth=0, gid=f"line {line}"))
-        ax.text(column + 0.5, lane + 0.52, f"{access.value:.2f}", fontsize=FONT_SIZE - 4, color=text_colour(colour),
+        ax.text(column + 0.5, lane + 0.52, _shown(access.value), fontsize=FONT_SIZE - 4, color=text_colour(colour),
                 horizontalalignment="center", verticalalignment="center", gid=f"value {column} {lane}")  # fmt: skip
-    ax.text(column + 0.5, rows + 0.7, str(len(step.lines)), fontsize=FONT_SIZE - 1, color=INK, weight="bold",
+    ax.text(column + 0.5, rows + ROOM_BELOW / 2, str(len(step.lines)), fontsize=FONT_SIZE - 1, color=INK, weight="bold",
             horizontalalignment="center", verticalalignment="center", gid="lines")  # fmt: skip
+
+
+def _shown(value: float | int | np.generic) -> str:
+    return f"{value:.2f}" if isinstance(value, float | np.floating) else str(value)
 
 
 def warp_facts(figure: Figure) -> Iterator[str]:
@@ -63,6 +71,6 @@ def warp_facts(figure: Figure) -> Iterator[str]:
     (ax,) = figure.axes
     counts = [text.get_text() for text in ax.texts if text.get_gid() == "lines"]
     cells = [patch.get_gid() for patch in ax.patches]
-    silent = set(range(round(ax.get_ylim()[0] - 1.2))) - {int(patch.get_y()) for patch in ax.patches}
+    silent = set(range(round(ax.get_ylim()[0] - ROOM_BELOW))) - {int(patch.get_y()) for patch in ax.patches}
     yield f"{len(counts)} steps of a warp, {len(cells)} accesses, {len(silent)} threads without any"
     yield f"lines of {LINE_BYTES} bytes touched in each step: {' '.join(counts)}"
