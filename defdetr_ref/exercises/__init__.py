@@ -51,9 +51,10 @@ def check(name: str, answer: Any) -> Any:
         print(f"{name}: not solved yet; going on with the package's version.")
         return exercise.solution
     except WrongAnswer as wrong:
-        sentence = f"{name}: not right yet: {wrong}".rstrip(".")
-        hint = f". Hint: {exercise.hint}" if exercise.hint else ""
-        raise WrongAnswer(sentence + hint) from None
+        sentence = f"{name}: not right yet: {wrong}"
+        if exercise.hint:
+            sentence += f"{'' if sentence.endswith(('.', '?')) else '.'} Hint: {exercise.hint}"
+        raise WrongAnswer(sentence) from None
     print(f"{name}: right.")
     return answer
 

@@ -36,7 +36,7 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
     except (NotImplementedError, WrongAnswer):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `exit()` in an answer would end the cell without a word
         raise WrongAnswer(_what_was_raised(function, error)) from None
     if result is None:
         raise WrongAnswer(f"{_name(function)} returned None: is a `return` missing?")
@@ -59,7 +59,7 @@ def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, at
         raise WrongAnswer(f"{what} has dtype {_dtype(mine)}, expected {_dtype(right)}")
     nans = int((mine.isnan() & ~right.isnan()).sum())
     if nans:
-        raise WrongAnswer(f"{what}: {nans} of {mine.numel()} numbers are NaN, expected none")
+        raise WrongAnswer(f"{_before_colon(what)}: {nans} of {mine.numel()} numbers are NaN, expected none")
     mine, right = mine.double(), right.double()
     wrong = ~torch.isclose(mine, right, rtol=rtol, atol=atol, equal_nan=True)
     if wrong.any():
@@ -77,7 +77,7 @@ def expect_equal(yours: Any, expected: Any, what: str) -> None:
         if isinstance(mine, kind) != isinstance(right, kind):
             raise WrongAnswer(f"{what} is {_a(yours)}, expected {_a(expected)}")
     if mine != right:
-        raise WrongAnswer(f"{what}: yours is {_short(yours)}, expected {_short(expected)}")
+        raise WrongAnswer(f"{_before_colon(what)}: yours is {_short(yours)}, expected {_short(expected)}")
 
 
 def expect_predictions(yours: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -99,20 +99,20 @@ def _copied(thing: Any) -> Any:
     return copy.deepcopy(thing)
 
 
-def _what_was_raised(function: Callable, error: Exception) -> str:
+def _what_was_raised(function: Callable, error: BaseException) -> str:
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(NOT_THE_LEARNERS)
     ]
     where = f" (in line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    message = " ".join(str(error).split())  # on one line
-    return f"{_name(function)} raised {type(error).__name__}: {message[:300]}{where}"
+    message = " ".join(str(error).split())[:300]  # on one line
+    return f"{_name(function)} raised {type(error).__name__}{': ' if message else ''}{message}{where}"
 
 
 def _expect_length(yours: Any, expected: tuple | list, what: str) -> None:
     if not isinstance(yours, tuple | list):
         raise WrongAnswer(f"{what} is {_a(yours)}, expected {_a(expected)} of {len(expected)}")
     if len(yours) != len(expected):
-        raise WrongAnswer(f"{what}: yours has {len(yours)} items, expected {len(expected)}")
+        raise WrongAnswer(f"{_before_colon(what)}: yours has {len(yours)} items, expected {len(expected)}")
 
 
 def _as_tensor(yours: Any, expected: Any, what: str) -> Tensor:
@@ -128,13 +128,18 @@ def _as_tensor(yours: Any, expected: Any, what: str) -> Tensor:
 
 def _where_wrong(mine: Tensor, right: Tensor, wrong: Tensor, what: str) -> str:
     if mine.numel() <= FEW:
-        return f"{what}: yours is {_digits(mine)}, expected {_digits(right)}"
+        return f"{_before_colon(what)}: yours is {_digits(mine)}, expected {_digits(right)}"
     off = (mine - right).abs().nan_to_num(float("inf"))
     worst = tuple(index.item() for index in torch.unravel_index(off.argmax(), off.shape))
     return (
-        f"{what}: at {list(worst)} yours is {_digits(mine[worst])}, expected {_digits(right[worst])} "
+        f"{_before_colon(what)}: at {list(worst)} yours is {_digits(mine[worst])}, expected {_digits(right[worst])} "
         f"({int(wrong.sum())} of {mine.numel()} numbers differ)"
     )
+
+
+def _before_colon(what: str) -> str:
+    """`what` may end in a comma, for sentences that go on with "has" or "is"."""
+    return what.removesuffix(",")
 
 
 def _digits(tensor: Tensor) -> str:

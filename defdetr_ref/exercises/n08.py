@@ -40,7 +40,7 @@ def examine_proposals(answer: Callable) -> None:
         for name, mask, right_boxes, right_usable in zip(("an unpadded", "a padded"), *parts):
             what = f"level {level} of {name} image, {shapes[level][0]}×{shapes[level][1]} pixels"
             yours = call(answer, mask, level)
-            if not isinstance(yours, tuple) or len(yours) != 2:
+            if not isinstance(yours, tuple | list) or len(yours) != 2:
                 raise WrongAnswer(f"{what}: expected two results, the boxes and which of them are usable")
             expect_close(yours[0], right_boxes, f"{what}: the boxes")
             expect_equal(yours[1], right_usable, f"{what}: which boxes are usable")

@@ -73,7 +73,7 @@ def examine_recall_and_precision(answer: Callable) -> None:
     for threshold in (0.5, 0.75):
         what = f"at IoU {threshold}, of {len(SMALL_DETECTIONS)} detections and 5 objects in 3 images,"
         yours = call(answer, SMALL_DETECTIONS, SMALL_TRUTH, threshold)
-        if not isinstance(yours, tuple) or len(yours) != 2:
+        if not isinstance(yours, tuple | list) or len(yours) != 2:
             raise WrongAnswer(f"{what} expected two results, recall and precision")
         recall, precision = recall_and_precision(SMALL_DETECTIONS, SMALL_TRUTH, threshold)
         expect_close(yours[0], recall, f"{what} the recall")

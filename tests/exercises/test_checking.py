@@ -1,6 +1,7 @@
 """What a learner reads for each kind of bad answer."""
 
 import re
+import sys
 from functools import partial
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_a_close_answer_passes():
         (torch.tensor([1.0, 2.0]), torch.tensor([2.0, 1.0]), "it: yours is [1, 2], expected [2, 1]"),
         (torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 1.0]]), "it: yours is [[1, 2]], expected [[2, 1]]"),
         (1.5, 1.25, "it: yours is 1.5, expected 1.25"),
-        ((1.0, 3.0), (1.0, 2.0), "it, number 2 of 2,: yours is 3, expected 2"),
+        ((1.0, 3.0), (1.0, 2.0), "it, number 2 of 2: yours is 3, expected 2"),
     ],
 )
 def test_what_is_off_is_said_in_one_sentence(yours, expected, sentence):
@@ -162,6 +163,17 @@ def test_the_line_is_the_learners_even_if_a_library_raised():
 
     with pytest.raises(WrongAnswer, match=r"\(in line \d+: return torch.nn.Linear"):
         call(asks_torch, 3)
+
+
+def test_an_exception_without_words_and_an_exit_are_told():
+    def gives_up(number):
+        raise ValueError
+
+    line = gives_up.__code__.co_firstlineno + 1
+    with says(f"gives_up raised ValueError (in line {line}: raise ValueError)"):
+        call(gives_up, 1)
+    with pytest.raises(WrongAnswer, match="<lambda> raised SystemExit: 1 "):
+        call(lambda: sys.exit(1))
 
 
 def test_wrong_number_of_arguments():

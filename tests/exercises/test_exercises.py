@@ -56,6 +56,11 @@ def test_a_wrong_answer_is_told_with_the_hint():
     )
 
 
+def test_a_sentence_that_ends_already_gets_no_second_stop():
+    with pytest.raises(WrongAnswer, match=r"<lambda> returned None: is a `return` missing\? Hint: Twice one is two\.$"):
+        check("98-double", lambda numbers: None)
+
+
 @pytest.mark.parametrize("answer", [None, 5, "text", torch.ones(2)])
 def test_what_is_no_function_is_told(answer):
     with pytest.raises(WrongAnswer, match="98-double: not right yet: expected a function, got "):
