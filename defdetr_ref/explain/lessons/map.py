@@ -18,7 +18,7 @@ NOTEBOOKS = (  # file names without their ending, in reading order; a notebook's
     "08_two_stages",
     "09_matching_and_focal_loss",
     "10_train_a_detector",
-    "11_detr_and_deformable_detr",
+    "11_detr_against_deformable_detr",
     "12_what_it_costs",
     "13_write_the_kernel",
     "14_relatives",
