@@ -1,6 +1,7 @@
 """Files of results: whole or not there, and never those of other settings."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,19 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     write_json(path, {"a": 1})
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_stopped_before_the_last_step_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "one.json"
+    write_json(path, {"a": 1})
+
+    def stopped(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", stopped)  # all but the move is done
+    with pytest.raises(KeyboardInterrupt):
+        write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
 
 
