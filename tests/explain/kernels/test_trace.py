@@ -191,6 +191,27 @@ def test_what_nobody_wrote_into_shared_memory_is_not_a_number():
     assert np.isnan(output[0])
 
 
+def test_a_barrier_makes_no_order_between_blocks():
+    def kernel(total):
+        if cuda.blockIdx.x == 1:
+            cuda.syncthreads()
+        total[0] = 1
+
+    (race,) = trace(kernel, 2, 1, np.zeros(1)).races()
+    assert race.startswith("thread 0 of block 0 and thread 0 of block 1 both use total[0]")
+
+
+def test_a_block_finds_nothing_in_shared_memory_of_the_block_before():
+    def kernel(output):
+        staged = cuda.shared.array(1, float32)
+        output[cuda.blockIdx.x] = staged[0]
+        staged[0] = 1
+
+    output = np.zeros(2, np.float32)
+    trace(kernel, 2, 1, output)
+    assert np.isnan(output).all()
+
+
 def test_a_barrier_that_some_threads_pass_by_is_told_and_nothing_hangs():
     def kernel(output):
         if cuda.threadIdx.x < 2:
