@@ -291,6 +291,7 @@ def test_what_python_refuses_is_told_and_the_page_stays_usable(decoder):
     )
     assert facts(decoder)["layer"] == "2"
     decoder.evaluate("() => fromPython({ layer: 2 })")
+    assert facts(decoder)["layer"] == "2"  # which waits until that is drawn
     assert decoder.locator(".dd-status").inner_text().startswith("layer: 9 is out of range")
     decoder.get_by_role("combobox", name="Object").select_option(index=2)
     assert facts(decoder)["points"] == str(SAMPLES)
