@@ -1,5 +1,6 @@
 """A whole detector: ResNet-50, four levels, an image of 480×640, with one operator and with another."""
 
+import time
 from typing import Any
 
 import torch
@@ -51,8 +52,6 @@ def bench_detector(device: str, rounds: int, seed: int) -> dict[str, Any]:
 
 def first_calls(seed: int) -> dict[str, float]:
     """Seconds of the first and second call, forward and backward, in this process, which must be a fresh one."""
-    import time
-
     torch.manual_seed(seed)
     value = torch.randn(2, 6 * 9, 8, 32, requires_grad=True)
     places, weights = torch.rand(2, 5, 8, 1, 4, 2), torch.rand(2, 5, 8, 1, 4)

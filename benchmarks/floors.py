@@ -1,6 +1,5 @@
 """What no implementation can beat: arithmetic, memory traffic, and how fast this machine fetches rows at random."""
 
-import time
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from numba import njit
 
 from defdetr_ref.ops.numba_rows import add_scaled, load, prefetch, store, zeros
 
+from .measuring import interleaved
 from .workloads import Workload
 
 CORNERS = 4
@@ -17,6 +17,7 @@ FLOPS_BACKWARD = 4 * CORNERS  # the gains and the gradient of the value
 ROW = 32  # float32 numbers: 128 bytes, one head's row of the usual 32 channels
 TABLES = {"512 KB": 2**19, "1.5 MB": 3 * 2**19, "18 MB": 18 * 2**20, "200 MB": 200 * 2**20}  # bytes
 FETCHES = 400_000
+ROUNDS = 5  # the fastest counts
 AHEAD = 32  # rows asked for before they are summed
 
 
@@ -53,12 +54,7 @@ def fetch_rates(seed: int) -> dict[str, float]:
     for name, size in TABLES.items():
         table, result = np.ones(size // 4, np.float32), np.empty(ROW, np.float32)
         rows = ROW * generator.integers(len(table) // ROW, size=FETCHES)
-        _fetch(table, rows, result)
-        seconds = []
-        for _ in range(5):
-            start = time.perf_counter()
-            _fetch(table, rows, result)
-            seconds.append(time.perf_counter() - start)
+        seconds = interleaved({name: lambda: _fetch(table, rows, result)}, ROUNDS, "cpu")[name]
         rates[name] = round(FETCHES * 4 * ROW / min(seconds) / 1e9, 1)
     return rates
 
@@ -67,19 +63,8 @@ def memory_rate(device: str) -> float:
     """GB/s of a large copy, read and written bytes counted: what the memory of this device sustains."""
     source = torch.ones(2**26, device=device)
     target = torch.empty_like(source)
-    seconds = []
-    for _ in range(6):
-        _wait(device)
-        start = time.perf_counter()
-        target.copy_(source)
-        _wait(device)
-        seconds.append(time.perf_counter() - start)
+    seconds = interleaved({"copy": lambda: target.copy_(source)}, ROUNDS, device)["copy"]
     return round(2 * 4 * 2**26 / min(seconds) / 1e9, 1)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def machine_rates(device: str, seed: int) -> dict[str, Any]:

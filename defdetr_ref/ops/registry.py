@@ -115,7 +115,8 @@ def ms_deform_attn(
     check_operator_inputs(value, spatial_shapes, sampling_locations, attention_weights)
     if backend == "auto":
         backend = choose_backend(value, sampling_locations)
-    check_backend(backend, value, sampling_locations)
+    else:
+        check_backend(backend, value, sampling_locations)
     if value.dtype in REDUCED:
         sampling_locations, attention_weights = sampling_locations.float(), attention_weights.float()
     return BACKENDS[backend](value, spatial_shapes, sampling_locations, attention_weights)
