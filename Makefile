@@ -3,6 +3,7 @@
 #   make lab                         JupyterLab on the first notebook
 #   make test                        everything: unit tests, parity, notebooks
 #   make test-fast                   what takes a few seconds each, for daily work
+#   make test-random [SEED=…]        the tests in another order; pytest prints the seed
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
@@ -19,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo lab test test-fast bench gpu docs notebooks clean
+.PHONY: demo lab test test-fast test-random bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -33,6 +34,10 @@ test: $(VENV)/.test
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" tests
+
+# Another order each time; pytest prints its seed, and make test-random SEED=… repeats it.
+test-random: $(VENV)/.test
+	$(BIN)/python -m pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED)) tests
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

@@ -11,12 +11,11 @@ from typing import Any
 
 import torch
 
+from benchmarks.detector import bench_detector
+from benchmarks.operator import bench_operator
+from benchmarks.report import as_text, plot, write_json
+from benchmarks.workloads import WORKLOADS
 from defdetr_ref.provenance import machine, versions
-
-from .detector import bench_detector, first_calls
-from .operator import bench_operator
-from .report import as_text, plot, write_json
-from .workloads import WORKLOADS
 
 RESULTS = Path("docs/benchmarks")
 

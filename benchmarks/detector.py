@@ -6,11 +6,10 @@ from typing import Any
 import torch
 
 import defdetr_ref
+from benchmarks.implementations import BASELINE
+from benchmarks.measuring import interleaved, summary
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, DetectionLoss
 from defdetr_ref.attention import DeformableSampling
-
-from .implementations import BASELINE
-from .measuring import interleaved, summary
 
 IMAGE = (480, 640)
 CLASSES = 91

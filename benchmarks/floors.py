@@ -1,15 +1,15 @@
 """What no implementation can beat: arithmetic, memory traffic, and how fast this machine fetches rows at random."""
 
+import functools
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 
+from benchmarks.measuring import interleaved
+from benchmarks.workloads import Workload
 from defdetr_ref.ops.numba_rows import add_scaled, load, prefetch, store, zeros
-
-from .measuring import interleaved
-from .workloads import Workload
 
 CORNERS = 4
 FLOPS_FORWARD = 2 * CORNERS  # for each channel of a point: four products, four sums
@@ -54,7 +54,7 @@ def fetch_rates(seed: int) -> dict[str, float]:
     for name, size in TABLES.items():
         table, result = np.ones(size // 4, np.float32), np.empty(ROW, np.float32)
         rows = ROW * generator.integers(len(table) // ROW, size=FETCHES)
-        seconds = interleaved({name: lambda: _fetch(table, rows, result)}, ROUNDS, "cpu")[name]
+        seconds = interleaved({name: functools.partial(_fetch, table, rows, result)}, ROUNDS, "cpu")[name]
         rates[name] = round(FETCHES * 4 * ROW / min(seconds) / 1e9, 1)
     return rates
 

@@ -15,11 +15,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.__main__ import RESULTS, device_name, measure
+from benchmarks.__main__ import parse as parse_benchmarks
+from benchmarks.report import as_text, plot, write_json
 from defdetr_ref.provenance import machine, versions
-
-from .__main__ import RESULTS, device_name, measure
-from .__main__ import parse as parse_benchmarks
-from .report import as_text, plot, write_json
 
 TAIL = 4000  # characters of a failing test run that are kept
 

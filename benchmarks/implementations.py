@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmarks.workloads import Shapes, Workload
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops.torch_ref import ms_deform_attn_torch
-
-from .workloads import Shapes, Workload
 
 Operator = Callable[[Tensor, Shapes, Tensor, Tensor], Tensor]
 Gradients = Callable[[], object]

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from .implementations import MAKERS
-from .workloads import WORKLOADS, Workload, tiny
+from benchmarks.implementations import MAKERS
+from benchmarks.workloads import WORKLOADS, Workload, tiny
 
 STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 FORGET_HIGHEST = "5"

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from .floors import floor_milliseconds, floors, machine_rates
-from .implementations import BASELINE, available
-from .measuring import interleaved, summary
-from .memory import DIRECTIONS, extra_peak_memory
-from .workloads import WORKLOADS, Workload, tiny
+from benchmarks.floors import floor_milliseconds, floors, machine_rates
+from benchmarks.implementations import BASELINE, available
+from benchmarks.measuring import interleaved, summary
+from benchmarks.memory import DIRECTIONS, extra_peak_memory
+from benchmarks.workloads import WORKLOADS, Workload, tiny
 
 DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.float16, torch.bfloat16)}
 MEMORY_WORKLOAD = "encoder 800×1066, σ = 3 px"

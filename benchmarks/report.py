@@ -70,7 +70,7 @@ def plot(results: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(10, 1.2 + 0.22 * len(rows) * len(names)), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     height = 0.8 / len(names)
-    for panel, direction in zip(panels, DIRECTIONS):
+    for panel, direction in zip(panels, DIRECTIONS, strict=True):
         for i, name in enumerate(names):
             found = [(y, row[direction][name]) for y, row in enumerate(rows) if name in row[direction]]
             places = [y + (i - (len(names) - 1) / 2) * height for y, _ in found]

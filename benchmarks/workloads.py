@@ -72,9 +72,7 @@ def encoder(name: str, image: tuple[int, int], star: bool, seed: int) -> Workloa
     shapes = level_sizes(*image)
     tokens = sum(height * width for height, width in shapes)
     centres = encoder_reference_points(shapes, torch.ones(1, len(shapes), 2))[0, :, 0]
-    offsets = (
-        star_offsets(8, 4, 4).expand(tokens, -1, -1, -1, -1) if star else _random_offsets(tokens, 8, 4, 4, seed)
-    )
+    offsets = star_offsets(8, 4, 4).expand(tokens, -1, -1, -1, -1) if star else _random_offsets(tokens, 8, 4, 4, seed)
     return _workload(name, shapes, centres, offsets, 32, seed)
 
 

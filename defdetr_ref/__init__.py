@@ -3,15 +3,15 @@
 import importlib
 from types import ModuleType
 
-from . import checkpoints
-from .attention import DeformableAttention, MultiScaleDeformableAttention
-from .config import DeformableDETRConfig
-from .dense import DetrBaseline
-from .detector import DeformableDETR
-from .losses import DetectionLoss
-from .ops import ms_deform_attn
-from .postprocess import postprocess
-from .pyramid import pad_images
+from defdetr_ref import checkpoints
+from defdetr_ref.attention import DeformableAttention, MultiScaleDeformableAttention
+from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.dense import DetrBaseline
+from defdetr_ref.detector import DeformableDETR
+from defdetr_ref.losses import DetectionLoss
+from defdetr_ref.ops import ms_deform_attn
+from defdetr_ref.postprocess import postprocess
+from defdetr_ref.pyramid import pad_images
 
 __all__ = [
     "DeformableAttention",

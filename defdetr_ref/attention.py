@@ -20,8 +20,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .ops import ms_deform_attn
-from .positions import SpatialShapes
+from defdetr_ref.ops import ms_deform_attn
+from defdetr_ref.positions import SpatialShapes
 
 
 def star_offsets(num_heads: int, num_levels: int, num_points: int) -> Float[Tensor, "head level point 2"]:
@@ -121,7 +121,9 @@ class MultiScaleDeformableAttention(nn.Module):
         output = self.sampling(value, spatial_shapes, locations, self.weights_of(query))  # (N, Q, C)
         return self.output_proj(output)
 
-    def offsets_of(self, query: Float[Tensor, "batch query d_model"]) -> Float[Tensor, "batch query head level point 2"]:
+    def offsets_of(
+        self, query: Float[Tensor, "batch query d_model"]
+    ) -> Float[Tensor, "batch query head level point 2"]:
         """Δp_mlqk, a linear function of the query."""
         axes = dict(head=self.num_heads, level=self.num_levels, xy=2)
         return rearrange(

@@ -81,7 +81,7 @@ class ResNet50(nn.Module):
         self.bn1 = FrozenBatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         in_channels = 64
-        for stage, (blocks, width) in enumerate(zip(self.BLOCKS, self.WIDTHS), start=1):
+        for stage, (blocks, width) in enumerate(zip(self.BLOCKS, self.WIDTHS, strict=True), start=1):
             stride = 1 if stage == 1 else 2
             layers = [Bottleneck(in_channels, width, stride)]
             in_channels = width * Bottleneck.expansion
@@ -99,7 +99,7 @@ class ResNet50(nn.Module):
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> list[Tensor]:
         x = self.maxpool(self.bn1(self.conv1(images)).relu())
         maps = {}
-        for stride, layer in zip((4, 8, 16, 32), (self.layer1, self.layer2, self.layer3, self.layer4)):
+        for stride, layer in zip((4, 8, 16, 32), (self.layer1, self.layer2, self.layer3, self.layer4), strict=True):
             maps[stride] = x = layer(x)  # (N, channels, H/stride, W/stride)
         return [maps[stride] for stride in self.strides]
 

@@ -56,8 +56,8 @@ def generalized_box_iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Flo
     for name, boxes in (("a", a), ("b", b)):
         if bool((boxes[:, 2:] < boxes[:, :2]).any()):
             raise ValueError(
-                f"generalized_box_iou: `{name}` holds a box whose right or bottom edge lies before its left or top edge; "
-                "boxes must be xyxy (convert with cxcywh_to_xyxy)"
+                f"generalized_box_iou: `{name}` holds a box whose right or bottom edge lies before its left or top "
+                "edge; boxes must be xyxy (convert with cxcywh_to_xyxy)"
             )
     intersection, union = _intersection_and_union(a, b)
     low = torch.minimum(a[:, None, :2], b[None, :, :2])  # (n, m, 2)

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .config import DeformableDETRConfig
-from .layouts import layout_of, to_ours
+from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.layouts import layout_of, to_ours
 
 FORMAT = "defdetr-ref 1"
 SHOWN_KEYS = 5  # of a list of differing keys, in an error message
@@ -63,8 +63,8 @@ def read(path: str | os.PathLike) -> dict:
     except pickle.UnpicklingError as error:
         if "Unsupported" in str(error) or "not an allowed" in str(error) or "GLOBAL" in str(error):
             raise CheckpointError(
-                f"checkpoint {path} is refused, because it holds pickled code beside its weights; it was not run. Save the "
-                "state dict alone on the machine it comes from"
+                f"checkpoint {path} is refused, because it holds pickled code beside its weights; it was not run. Save "
+                "the state dict alone on the machine it comes from"
             ) from None
         raise CheckpointError(f"checkpoint {path} is damaged or not a PyTorch checkpoint") from None
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
@@ -110,15 +110,16 @@ def load(model: nn.Module, source: str | os.PathLike | dict[str, Tensor]) -> Non
     ]
     if problems:
         raise CheckpointError(
-            f"{name} ({layout} layout) is of another architecture than {type(model).__name__}; keys {'; '.join(problems)}"
+            f"{name} ({layout} layout) is of another architecture than {type(model).__name__}; "
+            f"keys {'; '.join(problems)}"
         )
     model.load_state_dict(renamed)
 
 
 def build_model(path: str | os.PathLike) -> nn.Module:
     """The model that a file written by `save` describes, with its weights, in evaluation mode."""
-    from .dense import DetrBaseline
-    from .detector import DeformableDETR
+    from defdetr_ref.dense import DetrBaseline
+    from defdetr_ref.detector import DeformableDETR
 
     content = read(path)
     if content.get("format") != FORMAT:

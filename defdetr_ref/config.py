@@ -28,13 +28,22 @@ class DeformableDETRConfig:
 
     def __post_init__(self):
         object.__setattr__(self, "feature_strides", tuple(self.feature_strides))  # json and checkpoints give a list
-        positive = ("num_classes", "num_heads", "num_points", "encoder_layers", "decoder_layers", "d_ffn", "num_queries")
+        positive = (
+            "num_classes",
+            "num_heads",
+            "num_points",
+            "encoder_layers",
+            "decoder_layers",
+            "d_ffn",
+            "num_queries",
+        )
         for name in positive:
             if getattr(self, name) < 1:
                 raise ValueError(f"config: {name} is {getattr(self, name)}; it must be at least 1")
         if self.d_model % 32 or self.d_model % self.num_heads or self.d_model < 32:
             raise ValueError(
-                f"config: d_model = {self.d_model} must be a multiple of 32 (group norm) and of num_heads = {self.num_heads}"
+                f"config: d_model = {self.d_model} must be a multiple of 32 (group norm) and "
+                f"of num_heads = {self.num_heads}"
             )
         if self.num_levels < len(self.feature_strides):
             raise ValueError(
@@ -46,7 +55,9 @@ class DeformableDETRConfig:
         if self.initial_box not in ("published", "paper"):
             raise ValueError(f"config: initial_box is {self.initial_box!r}; choose 'published' or 'paper'")
         if self.initial_box == "paper" and (self.two_stage or not self.box_refine):
-            raise ValueError("config: initial_box='paper' describes one-stage refinement; set box_refine=True, two_stage=False")
+            raise ValueError(
+                "config: initial_box='paper' describes one-stage refinement; set box_refine=True, two_stage=False"
+            )
 
     @property
     def largest_stride(self) -> int:

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import MultiScaleDeformableAttention
-from .boxes import refine_boxes
-from .layers import BoxHead, FeedForward, DenseAttention
-from .pyramid import PyramidTokens
+from defdetr_ref.attention import MultiScaleDeformableAttention
+from defdetr_ref.boxes import refine_boxes
+from defdetr_ref.layers import BoxHead, DenseAttention, FeedForward
+from defdetr_ref.pyramid import PyramidTokens
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Decoder(nn.Module):
         """One prediction for each layer, the last one being the model's answer; the others are trained too."""
         content, reference = queries.content, queries.reference
         predictions = []
-        for layer, class_head, box_head in zip(self.layers, self.class_heads, self.box_heads):
+        for layer, class_head, box_head in zip(self.layers, self.class_heads, self.box_heads, strict=True):
             content = layer(content, queries.position, reference, memory, tokens)
             boxes = refine_boxes(reference, box_head(content))
             predictions.append(Prediction(class_head(content), boxes))

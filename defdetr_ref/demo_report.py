@@ -39,8 +39,8 @@ PICTURE_TEXTS = {
 
 EXPLORER_TEXT = (
     "Look for yourself",
-    "Click into the picture, or use the arrow keys, to move the query: a pixel of the encoder or an object query of the "
-    "decoder. The small pictures show which pixels of each level it reads.",
+    "Click into the picture, or use the arrow keys, to move the query: a pixel of the encoder or an object query of "
+    "the decoder. The small pictures show which pixels of each level it reads.",
 )
 
 

@@ -9,19 +9,19 @@ Backbone, pyramid, loss, matching and data are shared with `DeformableDETR`. Wha
 
 With the preset "single_scale" this is DETR on C5, trained with focal loss as in the paper's "DETR-DC5+" (which also
 dilates C5). With several levels all tokens attend to all, which is what deformable attention makes affordable.
-Differences from the published DETR: 300 queries by default, focal loss, learned query *content* starts at zero as there.
+Differences from the published DETR: 300 queries by default, focal loss. The queries' *content* starts at zero as there.
 """
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .backbone import build_backbone
-from .config import DeformableDETRConfig
-from .decoder import Prediction
-from .detector import as_outputs, build_heads, check_images
-from .layers import DenseAttention, FeedForward
-from .pyramid import FeaturePyramid, PyramidTokens
+from defdetr_ref.backbone import build_backbone
+from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.decoder import Prediction
+from defdetr_ref.detector import as_outputs, build_heads, check_images
+from defdetr_ref.layers import DenseAttention, FeedForward
+from defdetr_ref.pyramid import FeaturePyramid, PyramidTokens
 
 
 class DenseEncoderLayer(nn.Module):

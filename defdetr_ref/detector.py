@@ -19,13 +19,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .backbone import build_backbone
-from .config import DeformableDETRConfig
-from .decoder import Decoder, DecoderLayer, Prediction, RefiningDecoder
-from .encoder import Encoder, EncoderLayer
-from .layers import BoxHead
-from .proposals import LearnedQueries, LearnedQueriesWithBoxes, TwoStageQueries
-from .pyramid import FeaturePyramid
+from defdetr_ref.backbone import build_backbone
+from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.decoder import Decoder, DecoderLayer, Prediction, RefiningDecoder
+from defdetr_ref.encoder import Encoder, EncoderLayer
+from defdetr_ref.layers import BoxHead
+from defdetr_ref.proposals import LearnedQueries, LearnedQueriesWithBoxes, TwoStageQueries
+from defdetr_ref.pyramid import FeaturePyramid
 
 FOREGROUND_PRIOR = 0.01  # RetinaNet: classes start improbable, so the first focal loss is not all background
 INITIAL_SIZE_BIAS = -2.0  # published code: σ(-2.0) = 0.119 of the image; the paper's box refinement starts from 0.1
@@ -103,20 +103,22 @@ def check_images(images: Tensor, mask: Tensor | None, largest_stride: int) -> Te
     batch, _, height, width = images.shape
     if min(height, width) < largest_stride:
         raise ValueError(
-            f"images are {height}×{width} (height × width), smaller than the model's largest stride of {largest_stride} "
-            "pixels; use larger images"
+            f"images are {height}×{width} (height × width), smaller than the model's largest stride of "
+            f"{largest_stride} pixels; use larger images"
         )
     if mask is None:
         return torch.zeros(batch, height, width, dtype=torch.bool, device=images.device)
     if mask.shape != (batch, height, width) or mask.dtype != torch.bool:
         raise ValueError(
-            f"mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of shape {(batch, height, width)}, "
-            "True on padding"
+            f"mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of shape "
+            f"{(batch, height, width)}, True on padding"
         )
     if not torch.compiler.is_compiling():
         hidden = mask.flatten(1).all(1)
         if hidden.any():
-            raise ValueError(f"the mask hides the whole of image {int(hidden.int().argmax())}; it must be False on the image")
+            raise ValueError(
+                f"the mask hides the whole of image {int(hidden.int().argmax())}; it must be False on the image"
+            )
         if mask[:, 0, 0].any():
             image = int(mask[:, 0, 0].int().argmax())
             raise ValueError(f"the mask hides the top-left pixel of image {image}; pad on the right and at the bottom")

@@ -3,10 +3,10 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .attention import MultiScaleDeformableAttention
-from .layers import FeedForward
-from .positions import encoder_reference_points
-from .pyramid import PyramidTokens
+from defdetr_ref.attention import MultiScaleDeformableAttention
+from defdetr_ref.layers import FeedForward
+from defdetr_ref.positions import encoder_reference_points
+from defdetr_ref.pyramid import PyramidTokens
 
 
 class EncoderLayer(nn.Module):

@@ -94,7 +94,9 @@ def detections(
 
 def _coco_results(image_id: int, found: dict[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
     """One dict per box of one image; `found` is what postprocess returns for it."""
-    for score, label, box in zip(found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist()):
+    for score, label, box in zip(
+        found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+    ):
         left, top, right, bottom = box
         yield {
             "image_id": int(image_id),

@@ -1,5 +1,7 @@
 """Parts that encoder, decoder and the dense baseline share."""
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ class BoxHead(nn.Module):
     def __init__(self, d_model: int):
         super().__init__()
         sizes = (d_model, d_model, d_model, 4)
-        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in zip(sizes, sizes[1:]))
+        self.layers = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
 

@@ -65,8 +65,8 @@ def layout_of(keys: set[str]) -> str:
         if any(key.startswith(prefixes) for key in keys):
             return layout
     raise ValueError(
-        f"these weights are not of a Deformable DETR in our, the published or Hugging Face's layout; their keys begin with "
-        f"{', '.join(sorted(keys)[:3]) or 'nothing: the state dict is empty'}"
+        f"these weights are not of a Deformable DETR in our, the published or Hugging Face's layout; their keys begin "
+        f"with {', '.join(sorted(keys)[:3]) or 'nothing: the state dict is empty'}"
     )
 
 
@@ -125,7 +125,9 @@ def to_ours(state_dict: dict[str, Tensor], keys: list[str], decoder_layers: int)
 
 def _is_alias(key: str) -> bool:
     """Keys that repeat a tensor (the decoder's copies of the heads) or count batches for a norm that is frozen."""
-    return bool(re.match(r"^(transformer|model)\.decoder\.(bbox|class)_embed\.", key)) or key.endswith("num_batches_tracked")
+    return bool(re.match(r"^(transformer|model)\.decoder\.(bbox|class)_embed\.", key)) or key.endswith(
+        "num_batches_tracked"
+    )
 
 
 def to_official(state_dict: dict[str, Tensor], config) -> dict[str, Tensor]:

@@ -6,8 +6,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .boxes import cxcywh_to_xyxy, generalized_box_iou
-from .matching import BOX_WEIGHT, CLASS_WEIGHT, FOCAL_ALPHA, FOCAL_GAMMA, GIOU_WEIGHT, Assignment, hungarian_match
+from defdetr_ref.boxes import cxcywh_to_xyxy, generalized_box_iou
+from defdetr_ref.matching import (
+    BOX_WEIGHT,
+    CLASS_WEIGHT,
+    FOCAL_ALPHA,
+    FOCAL_GAMMA,
+    GIOU_WEIGHT,
+    Assignment,
+    hungarian_match,
+)
 
 WEIGHTS = {"loss_ce": CLASS_WEIGHT, "loss_bbox": BOX_WEIGHT, "loss_giou": GIOU_WEIGHT}
 
@@ -67,8 +75,8 @@ class DetectionLoss(nn.Module):
             if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.num_classes:
                 wrong = next(int(label) for label in labels if not 0 <= label < self.num_classes)
                 raise ValueError(
-                    f"image {i} has a label {wrong}, but num_classes is {self.num_classes}; labels are raw category ids "
-                    "below num_classes"
+                    f"image {i} has a label {wrong}, but num_classes is {self.num_classes}; labels are raw category "
+                    "ids below num_classes"
                 )
 
 
@@ -79,7 +87,9 @@ def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: s
     image, query = matched_queries(assignments)
     labels = one_hot_labels(logits, targets, assignments)
     matched = boxes[image, query]  # (n, 4)
-    wanted = torch.cat([target["boxes"][index] for target, (_, index) in zip(targets, assignments)])  # (n, 4)
+    wanted = torch.cat(
+        [target["boxes"][index] for target, (_, index) in zip(targets, assignments, strict=True)]
+    )  # (n, 4)
     giou = generalized_box_iou_pairs(matched, wanted)
     return {
         f"loss_ce{suffix}": focal_loss(logits, labels).sum() / num_boxes,
@@ -93,7 +103,9 @@ def one_hot_labels(
 ) -> Float[Tensor, "batch query classes"]:
     """1 where a matched query should say its object's class; unmatched queries are a row of zeros."""
     labels = torch.zeros_like(logits)
-    wanted = torch.cat([target["labels"][index] for target, (_, index) in zip(targets, assignments)])  # (n,)
+    wanted = torch.cat(
+        [target["labels"][index] for target, (_, index) in zip(targets, assignments, strict=True)]
+    )  # (n,)
     labels[*matched_queries(assignments), wanted] = 1
     return labels
 

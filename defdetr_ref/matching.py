@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .boxes import cxcywh_to_xyxy, generalized_box_iou
+from defdetr_ref.boxes import cxcywh_to_xyxy, generalized_box_iou
 
 CLASS_WEIGHT, BOX_WEIGHT, GIOU_WEIGHT = 2.0, 5.0, 2.0  # paper, appendix A.4
 FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0

@@ -91,7 +91,9 @@ def proposal_boxes(
     (0.01, 0.99), a window that only the published code has.
     """
     boxes = []
-    for level, ((height, width), level_mask) in enumerate(zip(spatial_shapes, split_levels(mask, spatial_shapes))):
+    for level, ((height, width), level_mask) in enumerate(
+        zip(spatial_shapes, split_levels(mask, spatial_shapes), strict=True)
+    ):
         level_mask = rearrange(level_mask, "batch (height width) -> batch height width", height=height)
         size = torch.tensor([width, height], dtype=torch.float32, device=mask.device)
         valid_size = valid_ratios(level_mask) * size  # (N, 2) in pixels

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .boxes import cxcywh_to_xyxy
+from defdetr_ref.boxes import cxcywh_to_xyxy
 
 
 @torch.no_grad()

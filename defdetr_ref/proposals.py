@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .boxes import refine_boxes
-from .decoder import Prediction, Queries
-from .layers import BoxHead
-from .positions import embed_boxes, proposal_boxes
-from .pyramid import PyramidTokens
+from defdetr_ref.boxes import refine_boxes
+from defdetr_ref.decoder import Prediction, Queries
+from defdetr_ref.layers import BoxHead
+from defdetr_ref.positions import embed_boxes, proposal_boxes
+from defdetr_ref.pyramid import PyramidTokens
 
 PAPER_INITIAL_SIDE = 0.1  # appendix A.4: width and height of the boxes before the first refinement
 

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from .positions import SpatialShapes, embed_positions, valid_ratios
+from defdetr_ref.positions import SpatialShapes, embed_positions, valid_ratios
 
 NUM_GROUPS = 32  # of the group norm after each projection; published code, the paper does not name it
 
@@ -75,7 +75,7 @@ class FeaturePyramid(nn.Module):
 
     def project(self, maps: list[Tensor]) -> list[Tensor]:
         """Backbone maps → L maps (N, C, H_l, W_l)."""
-        levels = [project(feature_map) for project, feature_map in zip(self.projections, maps)]
+        levels = [project(feature_map) for project, feature_map in zip(self.projections, maps, strict=False)]
         coarsest = maps[-1]
         for project in self.projections[len(maps) :]:
             coarsest = project(coarsest)
@@ -88,9 +88,11 @@ class FeaturePyramid(nn.Module):
         # Every level's mask is taken from the full-resolution mask, so that rounding errors do not add up.
         masks = [resize_mask(mask, tuple(level.shape[2:])) for level in levels]
         positions = [
-            rearrange(embed_positions(level_mask, self.level_embed.shape[1]), "n h w c -> n (h w) c").to(levels[0].dtype)
+            rearrange(embed_positions(level_mask, self.level_embed.shape[1]), "n h w c -> n (h w) c").to(
+                levels[0].dtype
+            )
             + level_embed
-            for level_mask, level_embed in zip(masks, self.level_embed)
+            for level_mask, level_embed in zip(masks, self.level_embed, strict=True)
         ]
         return PyramidTokens(
             features=torch.cat([rearrange(level, "n c h w -> n (h w) c") for level in levels], dim=1),

@@ -12,9 +12,7 @@ VARIANTS = {
     "single": dict(feature_strides=(32,), num_levels=1),
     "multi": dict(feature_strides=(8, 16), num_levels=3),
     "refine": dict(feature_strides=(8, 16), num_levels=3, box_refine=True),
-    "refine from the paper's box": dict(
-        feature_strides=(8, 16), num_levels=3, box_refine=True, initial_box="paper"
-    ),
+    "refine from the paper's box": dict(feature_strides=(8, 16), num_levels=3, box_refine=True, initial_box="paper"),
     "two": dict(feature_strides=(8, 16), num_levels=3, box_refine=True, two_stage=True),
 }
 

@@ -5,12 +5,14 @@ import torch
 
 from defdetr_ref.backbone import FrozenBatchNorm2d, ResNet50, build_backbone, load_imagenet
 
+
 @pytest.mark.parametrize("name", ["resnet50", "small"])
 def test_strides_and_channels(name):
     backbone = build_backbone(name, (4, 16, 32)).eval()
     maps = backbone(torch.randn(2, 3, 64, 97))
     assert [tuple(m.shape) for m in maps] == [
-        (2, channels, 64 // stride, -(-97 // stride)) for channels, stride in zip(backbone.channels, (4, 16, 32))
+        (2, channels, 64 // stride, -(-97 // stride))
+        for channels, stride in zip(backbone.channels, (4, 16, 32), strict=True)
     ]
 
 
@@ -28,7 +30,11 @@ def test_frozen_batch_norm_is_batch_norm_in_evaluation_mode():
 def imagenet_file(path, **changes):
     state_dict = ResNet50().state_dict()
     assert len(state_dict) == 265
-    state_dict |= {"bn1.num_batches_tracked": torch.tensor(7), "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+    state_dict |= {
+        "bn1.num_batches_tracked": torch.tensor(7),
+        "fc.weight": torch.zeros(1000, 2048),
+        "fc.bias": torch.zeros(1000),
+    }
     torch.save({key: t for key, t in (state_dict | changes).items() if t is not None}, path)
     return state_dict
 
@@ -53,7 +59,8 @@ def test_imagenet_weights_that_are_missing_or_wrong(tmp_path, monkeypatch):
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", no_network)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
-    message = "fetch https://.*resnet50-0676ba61.pth on another machine and put it at .*home/hub/checkpoints/resnet50-0676ba61.pth"
+    name = "resnet50-0676ba61.pth"
+    message = f"fetch https://.*{name} on another machine and put it at .*home/hub/checkpoints/{name}"
     with pytest.raises(ConnectionError, match=message):
         load_imagenet(backbone)
 

@@ -9,8 +9,7 @@ from safetensors.torch import save_file
 
 from defdetr_ref import DetrBaseline, checkpoints
 from defdetr_ref.layouts import source_keys, to_official
-
-from .small_models import VARIANTS, small_config, small_model
+from tests.small_models import VARIANTS, small_config, small_model
 
 
 def same_weights(a, b):
@@ -23,7 +22,7 @@ def in_hugging_face_layout(model):
     renamed = {}
     for key, tensor in model.state_dict().items():
         sources = source_keys(key, "huggingface", model.config.decoder_layers)
-        renamed |= dict(zip(sources, [tensor] if len(sources) == 1 else tensor.chunk(len(sources))))
+        renamed |= dict(zip(sources, [tensor] if len(sources) == 1 else tensor.chunk(len(sources)), strict=True))
     return renamed
 
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, DetectionLoss, DetrBaseline, pad_images
-
-from .small_models import VARIANTS, small_batch, small_config, small_model
+from tests.small_models import VARIANTS, small_batch, small_config, small_model
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -59,13 +58,13 @@ def test_references_of_the_decoder_layers():
         model = small_model(variant)
         seen = []
         for layer in model.decoder.layers:
-            layer.register_forward_pre_hook(lambda module, args: seen.append(args[2]))
+            layer.register_forward_pre_hook(lambda module, args, seen=seen: seen.append(args[2]))
         outputs = model(images, mask)
         assert [reference.shape[-1] for reference in seen] == sizes
         if variant == "multi":
             assert torch.equal(seen[0], seen[2])
         else:
-            for reference, before in zip(seen[1:], outputs["aux_outputs"]):
+            for reference, before in zip(seen[1:], outputs["aux_outputs"], strict=True):
                 assert torch.equal(reference, before["pred_boxes"]) and not reference.requires_grad
 
 

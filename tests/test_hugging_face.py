@@ -85,4 +85,3 @@ def test_same_outputs_from_the_same_weights(variant):
     torch.testing.assert_close(ours["pred_boxes"], theirs.pred_boxes, **tolerance)
     if config.two_stage:
         torch.testing.assert_close(ours["enc_outputs"]["pred_logits"], theirs.enc_outputs_class, **tolerance)
-

@@ -56,11 +56,13 @@ def test_assignment_is_the_best_of_all_permutations():
     outputs, targets = make_case(queries=6, counts=(4, 2, 0))
     outputs = {name: tensor[:3] for name, tensor in outputs.items()}
     assignments = hungarian_match(outputs["pred_logits"], outputs["pred_boxes"], targets)
-    for logits, boxes, target, (query, index) in zip(*outputs.values(), targets, assignments):
+    for logits, boxes, target, (query, index) in zip(*outputs.values(), targets, assignments, strict=True):
         cost = matching_cost(logits, boxes, target["labels"], target["boxes"])
         count = len(target["labels"])
         assert sorted(index.tolist()) == list(range(count))
-        best = min(sum(cost[q, n].item() for n, q in enumerate(choice)) for choice in itertools.permutations(range(6), count))
+        best = min(
+            sum(cost[q, n].item() for n, q in enumerate(choice)) for choice in itertools.permutations(range(6), count)
+        )
         assert cost[query, index].sum().item() == pytest.approx(best)
 
 
@@ -82,15 +84,15 @@ def test_every_term_against_loops():
     losses = DetectionLoss(5)(outputs, targets)
     assignments = hungarian_match(outputs["pred_logits"], outputs["pred_boxes"], targets)
     expected = {"loss_ce": 0.0, "loss_bbox": 0.0, "loss_giou": 0.0}
-    for image, (target, (queries, indices)) in enumerate(zip(targets, assignments)):
-        wanted = dict(zip(queries.tolist(), indices.tolist()))
+    for image, (target, (queries, indices)) in enumerate(zip(targets, assignments, strict=True)):
+        wanted = dict(zip(queries.tolist(), indices.tolist(), strict=True))
         for query in range(6):
             label = target["labels"][wanted[query]].item() if query in wanted else None
             for c in range(5):
                 expected["loss_ce"] += slow_focal(outputs["pred_logits"][image, query, c].item(), int(c == label)) / 4
         for query, n in wanted.items():
             box, truth = outputs["pred_boxes"][image, query], target["boxes"][n]
-            expected["loss_bbox"] += sum(abs(a - b) for a, b in zip(box.tolist(), truth.tolist())) / 4
+            expected["loss_bbox"] += sum(abs(a - b) for a, b in zip(box.tolist(), truth.tolist(), strict=True)) / 4
             giou = generalized_box_iou(cxcywh_to_xyxy(box[None]), cxcywh_to_xyxy(truth[None])).item()
             expected["loss_giou"] += (1 - giou) / 4
     for name, value in expected.items():

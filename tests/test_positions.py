@@ -36,7 +36,7 @@ def test_padding_does_not_change_an_image_s_embedding():
 def test_box_embedding_order_is_x_y_w_h():
     box = torch.tensor([[0.1, 0.2, 0.3, 0.4]])
     embedded = positions.embed_boxes(box, dim=6).reshape(4, 6)
-    for number, features in zip(box[0], embedded):
+    for number, features in zip(box[0], embedded, strict=True):
         torch.testing.assert_close(features, positions.sine_embedding(number * 2 * math.pi, 6))
 
 

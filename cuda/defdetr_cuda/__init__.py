@@ -13,8 +13,8 @@
 Importing this package imports nothing of `numba.cuda`: it works on any machine.
 """
 
-from .availability import why_unavailable
-from .choice import choose_kernel, why_not_fast
-from .launch import backward, forward
+from defdetr_cuda.availability import why_unavailable
+from defdetr_cuda.choice import choose_kernel, why_not_fast
+from defdetr_cuda.launch import backward, forward
 
 __all__ = ["backward", "choose_kernel", "forward", "why_not_fast", "why_unavailable"]

@@ -25,5 +25,5 @@ def why_not_fast(value: Tensor) -> str | None:
 
 
 def choose_kernel(value: Tensor) -> str:
-    """ "fast" where it applies, else "textbook". """
+    """ "fast" where it applies, else "textbook"."""
     return "textbook" if why_not_fast(value) else "fast"

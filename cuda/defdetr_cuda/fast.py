@@ -13,11 +13,24 @@ float16 or bfloat16; locations, weights and every sum are float32. The grid coun
 
 from numba import cuda, float32, int32, int64
 
-from . import memory
-from .memory import (
-    ALIGNMENT, advance, dot, floor, load4, load_pair, load_scalar, multiply_add, quotient, remainder, scaled, store4,
-    store_float32, store_scalar, to_pixels,
-)  # fmt: skip
+from defdetr_cuda import memory
+from defdetr_cuda.memory import (  # fmt: skip
+    ALIGNMENT,
+    advance,
+    dot,
+    floor,
+    load4,
+    load_pair,
+    load_scalar,
+    multiply_add,
+    quotient,
+    remainder,
+    scaled,
+    store4,
+    store_float32,
+    store_scalar,
+    to_pixels,
+)
 
 LOAD = {"float32": memory.load_float32, "float16": memory.load_float16, "bfloat16": memory.load_bfloat16}
 STORE = {"float32": store_float32, "float16": memory.store_float16, "bfloat16": memory.store_bfloat16}

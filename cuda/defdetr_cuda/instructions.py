@@ -201,7 +201,7 @@ def _store_16_bit(narrowing):
         def code(context, builder, signature, arguments):
             address = _address(builder, *arguments[:2], index)
             numbers = cgutils.unpack_tuple(builder, arguments[2])
-            pairs = zip(numbers[1::2], numbers[::2])
+            pairs = zip(numbers[1::2], numbers[::2], strict=True)
             words = [_assembly(builder, narrowing, "=r,f,f", I32, [high, low], writes=False) for high, low in pairs]
             text = "st.global.v4.b32 [$0], {$1, $2, $3, $4};"
             _assembly(builder, text, "l,r,r,r,r", ir.VoidType(), [address, *words], writes=True)
@@ -284,7 +284,7 @@ def scaled(typing_context, factor, vector):
 @intrinsic
 def multiply_add(typing_context, factor, vector, total):
     def code(context, builder, signature, arguments):
-        pairs = zip(*(cgutils.unpack_tuple(builder, argument) for argument in arguments[1:]))
+        pairs = zip(*(cgutils.unpack_tuple(builder, argument) for argument in arguments[1:]), strict=True)
         return _tuple(context, builder, [builder.fma(arguments[0], number, old) for number, old in pairs])
 
     return vector(types.float32, vector, vector), code
@@ -294,7 +294,7 @@ def multiply_add(typing_context, factor, vector, total):
 def dot(typing_context, a, b):
     def code(context, builder, signature, arguments):
         total = ir.Constant(F32, 0.0)
-        for x, y in zip(*(cgutils.unpack_tuple(builder, argument) for argument in arguments)):
+        for x, y in zip(*(cgutils.unpack_tuple(builder, argument) for argument in arguments), strict=True):
             total = builder.fma(x, y, total)
         return total
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .choice import KERNELS, choose_kernel, why_not_fast
-from .plans import MAX_IMAGES, Plan, Sizes, fast_plan, index_overflow, textbook_plan
+from defdetr_cuda.choice import KERNELS, choose_kernel, why_not_fast
+from defdetr_cuda.plans import MAX_IMAGES, Plan, Sizes, fast_plan, index_overflow, textbook_plan
 
 ALIGNMENT = 16  # bytes; what a 128-bit load needs
 VECTOR_REDUCTIONS = (9, 0)  # the first compute capability that adds four float32 in memory at once
@@ -66,7 +66,7 @@ def backward(
         floats = [_ready(x.to(real)) for x in (sampling_locations, attention_weights)]
         arrays = [_ready(grad_output.to(numbers.dtype)), _ready(numbers), *floats, *gradients]
         _launch(_plan("backward", kernel, dtype, sizes, shapes, value.device), sizes.batch, arrays)
-    grad_value, grad_locations, grad_weights = (grad.to(x.dtype) for grad, x in zip(gradients, inputs))
+    grad_value, grad_locations, grad_weights = (grad.to(x.dtype) for grad, x in zip(gradients, inputs, strict=True))
     return grad_value, grad_locations, grad_weights
 
 

@@ -8,6 +8,6 @@ where each is documented.
 from numba.core import config
 
 if config.ENABLE_CUDASIM:
-    from .twins import *  # noqa: F403
+    from defdetr_cuda.twins import *  # noqa: F403
 else:
-    from .instructions import *  # noqa: F403
+    from defdetr_cuda.instructions import *  # noqa: F403

@@ -56,7 +56,7 @@ def blocks_of(count: int, size: int) -> int:
 @functools.lru_cache(maxsize=256)
 def textbook_plan(direction: str, dtype: str, sizes: Sizes, shapes: tuple[int, ...]) -> Plan:
     """direction: "forward" or "backward"; dtype: "float32" or "float64", of every array."""
-    from . import textbook
+    from defdetr_cuda import textbook
 
     kernel, arrays = {
         "forward": (textbook.make_forward, 4),
@@ -123,19 +123,19 @@ def fast_plan(
 
 
 def _tiles_of_levels(shapes: tuple[int, ...], tile: tuple[int, int]) -> int:
-    pairs = zip(shapes[::2], shapes[1::2])
+    pairs = zip(shapes[::2], shapes[1::2], strict=True)
     return sum(blocks_of(height, tile[0]) * blocks_of(width, tile[1]) for height, width in pairs)
 
 
 @functools.cache
 def _fast_forward(*constants) -> Callable:
-    from . import fast
+    from defdetr_cuda import fast
 
     return fast.make_forward(*constants)
 
 
 @functools.cache
 def _fast_backward(*constants) -> Callable:
-    from . import fast
+    from defdetr_cuda import fast
 
     return fast.make_backward(*constants)

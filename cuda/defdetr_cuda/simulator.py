@@ -5,7 +5,7 @@ Set NUMBA_ENABLE_CUDASIM=1 before Numba is imported. Meant for lessons and tests
 
 import numpy as np
 
-from .plans import MAX_IMAGES, Plan, Sizes, fast_plan, textbook_plan
+from defdetr_cuda.plans import MAX_IMAGES, Plan, Sizes, fast_plan, textbook_plan
 
 
 def sizes_of(value: np.ndarray, weights: np.ndarray) -> Sizes:

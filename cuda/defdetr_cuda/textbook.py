@@ -9,7 +9,7 @@ The grid's x counts blocks of the Q · M · D threads of an image, its z the ima
 
 from numba import cuda, int32, int64
 
-from .memory import add_scalar, advance, floor, load_or_zero, load_scalar, store_scalar, to_pixels
+from defdetr_cuda.memory import add_scalar, advance, floor, load_or_zero, load_scalar, store_scalar, to_pixels
 
 THREADS = 256  # in a block
 

@@ -80,7 +80,9 @@ def find(
     found = postprocess(outputs, [size])[0]
     return [
         {"score": score, "label": label, "category": names.get(label, str(label)), "box": box}
-        for score, label, box in zip(found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist())
+        for score, label, box in zip(
+            found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+        )
         if score >= threshold
     ]
 

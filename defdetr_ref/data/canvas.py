@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from pycocotools import mask as coco_mask
 
-from ..boxes import box_iou
+from defdetr_ref.boxes import box_iou
 
 Number = float | int
 

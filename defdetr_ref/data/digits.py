@@ -15,8 +15,17 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 from PIL import Image
 
-from .canvas import CanvasConfig, DrawnImage, Number, add_noise, draw_sides, lay_out, paint, size_classes
-from .writing import write_set
+from defdetr_ref.data.canvas import (
+    CanvasConfig,
+    DrawnImage,
+    Number,
+    add_noise,
+    draw_sides,
+    lay_out,
+    paint,
+    size_classes,
+)
+from defdetr_ref.data.writing import write_set
 
 DRAWING_VERSION = 1  # raised whenever the same settings and seed give other pixels
 VAL_SCAN_SHARE = 0.2
@@ -172,9 +181,7 @@ def _draw_sprites(config: DigitsConfig, sources: Sources, rng: np.random.Generat
     return sprites
 
 
-def _ground(
-    config: DigitsConfig, sources: Sources, rng: np.random.Generator
-) -> Float32[np.ndarray, "height width 3"]:
+def _ground(config: DigitsConfig, sources: Sources, rng: np.random.Generator) -> Float32[np.ndarray, "height width 3"]:
     """A random piece of a photograph, mirrored in half of the cases, in [0, 1]."""
     height, width = config.size
     photo = sources.photos[rng.integers(len(sources.photos))]

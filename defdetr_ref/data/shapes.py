@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 from PIL import Image, ImageDraw
 
-from .canvas import (
+from defdetr_ref.data.canvas import (
     CanvasConfig,
     DrawnImage,
     Number,
@@ -26,7 +26,7 @@ from .canvas import (
     run_length,
     size_classes,
 )
-from .writing import write_set
+from defdetr_ref.data.writing import write_set
 
 DRAWING_VERSION = 1  # raised whenever the same settings and seed give other pixels
 SUPERSAMPLING = 8  # polygons are filled on a grid this much finer, then averaged: smooth edges

@@ -15,7 +15,7 @@ from jaxtyping import Float, Float32
 from PIL import Image
 from torch import Tensor
 
-from ..boxes import xyxy_to_cxcywh
+from defdetr_ref.boxes import xyxy_to_cxcywh
 
 Target = dict[str, Any]
 
@@ -178,9 +178,7 @@ class PaperTrainTransform:
         short_side = int(rng.choice(self.short_sides))
         return to_model(*resize(image, target, resized_size((image.height, image.width), short_side, self.max_side)))
 
-    def _random_crop(
-        self, image: Image.Image, target: Target, rng: np.random.Generator
-    ) -> tuple[Image.Image, Target]:
+    def _random_crop(self, image: Image.Image, target: Target, rng: np.random.Generator) -> tuple[Image.Image, Target]:
         """Resize, then cut out a window; width and height are uniform in the limits, as far as the image reaches."""
         short_side = int(rng.choice(self.crop_short_sides))
         image, target = resize(image, target, resized_size((image.height, image.width), short_side))

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from .canvas import DrawnImage
+from defdetr_ref.data.canvas import DrawnImage
 
 SPLITS = ("train", "val")
 PNG_SETTINGS = {"compress_level": 1, "compress_type": zlib.Z_HUFFMAN_ONLY}  # noise holds no repeats to search for

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from .checking import WrongAnswer, call, expect_close, expect_equal, expect_predictions
+from defdetr_ref.exercises.checking import WrongAnswer, call, expect_close, expect_equal, expect_predictions
 
 __all__ = [
     "Exercise",

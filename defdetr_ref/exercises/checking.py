@@ -49,7 +49,7 @@ def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, at
     """Numbers that must agree: a tensor, an array, a number, a tuple or list of these. `what` begins the sentence."""
     if isinstance(expected, tuple | list):
         _expect_length(yours, expected, what)
-        for index, (mine, right) in enumerate(zip(yours, expected)):
+        for index, (mine, right) in enumerate(zip(yours, expected, strict=True)):
             expect_close(mine, right, f"{what}, number {index + 1} of {len(expected)},", rtol=rtol, atol=atol)
         return
     mine, right = _as_tensor(yours, expected, what), torch.as_tensor(expected).detach().cpu()

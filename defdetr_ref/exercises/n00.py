@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 
-from . import Exercise, call, expect_equal
+from defdetr_ref.exercises import Exercise, call, expect_equal
 
 
 def number_of_tokens(height, width, strides):

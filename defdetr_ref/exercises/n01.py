@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from . import Exercise, call, expect_close
+from defdetr_ref.exercises import Exercise, call, expect_close
 
 HEIGHT, WIDTH = 4, 6
 PLACES = (

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from defdetr_ref.exercises import Exercise, call, expect_close, expect_predictions
 from defdetr_ref.ops.loops import corners
-
-from . import Exercise, call, expect_close, expect_predictions
 
 
 def one_head(value, references, offsets, scores):

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from defdetr_ref.attention import star_offsets
-
-from . import Exercise, call, expect_close
+from defdetr_ref.exercises import Exercise, call, expect_close
 
 
 def star_by_hand(num_heads: int, num_points: int) -> Float[Tensor, "head point 2"]:

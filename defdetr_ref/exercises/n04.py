@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from defdetr_ref.exercises import Exercise, call, expect_close
 from defdetr_ref.positions import SpatialShapes, pixel_centres, split_levels
 from defdetr_ref.pyramid import FeaturePyramid
-
-from . import Exercise, call, expect_close
 
 
 def pixels_on_levels(places: Float[Tensor, "place 2"], shapes: SpatialShapes) -> Float[Tensor, "place level 2"]:
@@ -35,7 +34,7 @@ def add_level_embedding(
 ) -> Float[Tensor, "batch token d_model"]:
     """Every token plus the row of its own level."""
     levels = split_levels(positions, shapes)
-    return torch.cat([level + row for level, row in zip(levels, level_embed)], dim=1)
+    return torch.cat([level + row for level, row in zip(levels, level_embed, strict=True)], dim=1)
 
 
 def examine_level_embedding(answer: Callable) -> None:

@@ -4,10 +4,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from defdetr_ref.exercises import Exercise, call, expect_close
 from defdetr_ref.ops import ms_deform_attn
 from defdetr_ref.positions import SpatialShapes, encoder_reference_points
-
-from . import Exercise, call, expect_close
 
 # Two sets of levels, not square, of unequal counts; ratios differ between images, axes and levels.
 CASES = (

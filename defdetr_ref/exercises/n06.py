@@ -3,8 +3,7 @@
 import torch
 
 from defdetr_ref.boxes import INVERSE_SIGMOID_EPS, inverse_sigmoid, refine_boxes
-
-from . import Exercise, call, expect_close
+from defdetr_ref.exercises import Exercise, call, expect_close
 
 EPSILONS = (INVERSE_SIGMOID_EPS, 1e-3)
 SHARES = torch.tensor([[0.02, 0.25, 0.5], [0.75, 0.9, 0.995]])

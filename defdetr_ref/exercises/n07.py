@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from defdetr_ref.boxes import refine_boxes
-
-from . import Exercise, WrongAnswer, call, expect_close
+from defdetr_ref.exercises import Exercise, WrongAnswer, call, expect_close
 
 
 def examine_refine(answer: Callable) -> None:
@@ -39,9 +38,11 @@ def examine_block(answer: Callable) -> None:
         yours = call(partial(answer, reference, deltas, block))
         expected = correct_in_turn(reference, deltas, block)
         expect_close(yours, expected, f"boxes with block={block}")
-        for layer, (mine, right) in enumerate(zip(yours, expected), start=1):
+        for layer, (mine, right) in enumerate(zip(yours, expected, strict=True), start=1):
             what = f"with block={block}, the gradient of box {layer}"
-            for number, pair in enumerate(zip(gradients(mine, deltas, what), gradients(right, deltas, what)), start=1):
+            for number, pair in enumerate(
+                zip(gradients(mine, deltas, what), gradients(right, deltas, what), strict=True), start=1
+            ):
                 expect_close(*pair, f"{what} at correction {number}")
 
 
@@ -50,7 +51,9 @@ def gradients(box: Tensor, deltas: list[Tensor], what: str) -> list[Tensor]:
     if not box.requires_grad:
         raise WrongAnswer(f"{what} is missing: the box itself was detached, so its own correction learns nothing")
     found = torch.autograd.grad(box.sum(), deltas, retain_graph=True, allow_unused=True)
-    return [torch.zeros_like(delta) if gradient is None else gradient for delta, gradient in zip(deltas, found)]
+    return [
+        torch.zeros_like(delta) if gradient is None else gradient for delta, gradient in zip(deltas, found, strict=True)
+    ]
 
 
 REFINE = Exercise(

@@ -7,10 +7,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from defdetr_ref.positions import PROPOSAL_MARGIN, SMALLEST_PROPOSAL, TEMPERATURE
-from defdetr_ref.positions import embed_boxes, proposal_boxes, split_levels
-
-from . import Exercise, WrongAnswer, call, expect_close, expect_equal
+from defdetr_ref.exercises import Exercise, WrongAnswer, call, expect_close, expect_equal
+from defdetr_ref.positions import (
+    PROPOSAL_MARGIN,
+    SMALLEST_PROPOSAL,
+    TEMPERATURE,
+    embed_boxes,
+    proposal_boxes,
+    split_levels,
+)
 
 
 def proposals_of_level(
@@ -36,8 +41,8 @@ def examine_proposals(answer: Callable) -> None:
     for mask in masks[1:4]:
         mask[1, 2:], mask[1, :, 3:] = True, True  # the second image is smaller
     boxes, usable = proposal_boxes(torch.cat([mask.flatten(1) for mask in masks], dim=1), shapes)
-    for level, parts in enumerate(zip(masks, split_levels(boxes, shapes), split_levels(usable, shapes))):
-        for name, mask, right_boxes, right_usable in zip(("an unpadded", "a padded"), *parts):
+    for level, parts in enumerate(zip(masks, split_levels(boxes, shapes), split_levels(usable, shapes), strict=True)):
+        for name, mask, right_boxes, right_usable in zip(("an unpadded", "a padded"), *parts, strict=True):
             what = f"level {level} of {name} image, {shapes[level][0]}×{shapes[level][1]} pixels"
             yours = call(answer, mask, level)
             if not isinstance(yours, tuple | list) or len(yours) != 2:
@@ -51,7 +56,7 @@ def choose_queries(
 ) -> Float[Tensor, "batch query 4"]:
     """Each image's boxes of the highest scores in channel 0, best first, without their gradient."""
     best = logits[..., 0].topk(num_queries, dim=1).indices  # (N, Q)
-    return torch.stack([image_boxes[chosen] for image_boxes, chosen in zip(boxes, best)]).detach()
+    return torch.stack([image_boxes[chosen] for image_boxes, chosen in zip(boxes, best, strict=True)]).detach()
 
 
 def examine_choice(answer: Callable) -> None:

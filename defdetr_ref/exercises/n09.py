@@ -10,10 +10,9 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from defdetr_ref.exercises import Exercise, call, expect_close, expect_equal
 from defdetr_ref.losses import focal_loss
 from defdetr_ref.matching import FOCAL_ALPHA, FOCAL_GAMMA, matching_cost
-
-from . import Exercise, call, expect_close, expect_equal
 
 
 def examine_cost(answer: Callable) -> None:

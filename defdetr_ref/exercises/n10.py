@@ -9,9 +9,8 @@ from torch import Tensor
 from defdetr_ref.boxes import box_iou
 from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.detector import DeformableDETR
+from defdetr_ref.exercises import Exercise, WrongAnswer, call, expect_close, expect_equal
 from defdetr_ref.training import TrainConfig, parameter_groups
-
-from . import Exercise, WrongAnswer, call, expect_close, expect_equal
 
 Box = list[float | int]  # left, top, width, height
 

@@ -4,9 +4,8 @@ from collections.abc import Callable
 
 import torch
 
+from defdetr_ref.exercises import Exercise, call, expect_close
 from defdetr_ref.explain.matrices import normalised_entropy, sampling_matrix
-
-from . import Exercise, call, expect_close
 
 
 def examine_entropy(answer: Callable) -> None:

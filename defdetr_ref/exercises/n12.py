@@ -4,10 +4,9 @@ from collections.abc import Callable
 
 import torch
 
+from defdetr_ref.exercises import Exercise, call, expect_close, expect_equal
 from defdetr_ref.studies.counting import Workload, operator_cost
 from defdetr_ref.studies.gathers import LINE_BYTES, WARP, lines_touched
-
-from . import Exercise, call, expect_close, expect_equal
 
 
 def flops_and_bytes(
@@ -26,7 +25,7 @@ def examine_counts(answer: Callable) -> None:
     for case in ((7, 50, 24, 3, 2, 5), (100, 1360, 256, 8, 4, 4)):
         yours = call(answer, *case)
         expect_equal(len(yours) if isinstance(yours, tuple | list) else type(yours).__name__, 3, "the number of counts")
-        for mine, right, name in zip(yours, flops_and_bytes(*case), names):
+        for mine, right, name in zip(yours, flops_and_bytes(*case), names, strict=True):
             expect_equal(mine, right, f"{name} of (queries, tokens, d_model, heads, levels, points) = {case}")
     work = Workload(side=96, d_model=40, num_heads=5, num_points=3, strides=(8, 16))
     cost = operator_cost(work)

@@ -1,7 +1,7 @@
 """Exercises of notebook 13: kernels, from one read to the whole operator, run thread by thread on Numba's simulator.
 
 Kernels see flat arrays, as memory is. `sizes` is (tokens S, heads M, channels D, queries Q, levels L, points K),
-`shapes` is (H, W) of level 0, of level 1, … in one row. The grid's x counts blocks of the Q·M·D threads of an image, its
+`shapes` is (H, W) of level 0, of level 1, … in a row. The grid's x counts blocks of the Q·M·D threads of one image, its
 z the images.
 """
 
@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numba import cuda, float32
 
+from defdetr_ref.exercises import Exercise, WrongAnswer, call, expect_close
 from defdetr_ref.explain.kernels import Case, Trace, random_case, trace
 from defdetr_ref.ops import loops
-
-from . import Exercise, WrongAnswer, call, expect_close
 
 THREADS = 16  # in a block; a whole number of blocks is always a few threads more than there are numbers
 
@@ -210,7 +209,7 @@ def examine_backward_points(answer: Callable) -> None:
         arrays = [array.ravel() for array in (*given, *gradients)]
         watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
         expected = loops.backward(case.grad_output, case.value, case.shapes, case.locations, case.weights)[1:]
-        for name, yours, right in zip(("grad_locations", "grad_weights"), gradients, expected):
+        for name, yours, right in zip(("grad_locations", "grad_weights"), gradients, expected, strict=True):
             expect_close(yours, right, f"{name} of {case}", rtol=1e-3)
 
 

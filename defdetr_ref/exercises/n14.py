@@ -5,10 +5,9 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from defdetr_ref.exercises import Exercise, WrongAnswer, call, expect_close
 from defdetr_ref.ops import ms_deform_attn
 from defdetr_ref.positions import pixel_centres
-
-from . import Exercise, WrongAnswer, call, expect_close
 
 
 def window_mask(height: int, width: int, size: int) -> Bool[Tensor, "query key"]:
@@ -85,7 +84,7 @@ def examine_convolution(answer) -> None:
             raise WrongAnswer("expected two tensors, the offsets (M, 2) and the matrix (C_out, M·C)")
         offsets, matrix = result
         shapes = (heads, 2), (out, heads * channels)
-        for name, tensor, shape in zip(("tensor of offsets", "matrix"), result, shapes):
+        for name, tensor, shape in zip(("tensor of offsets", "matrix"), result, shapes, strict=True):
             if tuple(tensor.shape) != shape:
                 found = tuple(tensor.shape)
                 raise WrongAnswer(f"for a kernel of shape {kernel} the {name} has shape {found}, expected {shape}")

@@ -1,11 +1,11 @@
 """Look inside: record where a detector looks, and draw it.
 
-    with record(model) as recording:
-        model(images, mask)
-    plot_sampling_points(recording[-1].decoder[-1], query, images[0])
+with record(model) as recording:
+    model(images, mask)
+plot_sampling_points(recording[-1].decoder[-1], query, images[0])
 
-    Explorer(model, images[0])                 # in a notebook: move the query
-    save_explorer("page.html", model, image)   # the same as a file
+Explorer(model, images[0])                 # in a notebook: move the query
+save_explorer("page.html", model, image)   # the same as a file
 """
 
 import importlib

@@ -59,7 +59,8 @@ def plot_predictions(
     rows = -(-len(images) // pairs_per_row)
     figure, axes = panels(rows, 2 * min(pairs_per_row, len(images)), SMALL_PANEL_INCHES)
     pairs = axes.reshape(-1, 2)
-    for (left, right), image, target, found in zip(pairs, images, targets, detections):  # the last row may be unfilled
+    rows = zip(pairs, images, targets, detections, strict=False)  # the last row may be unfilled
+    for (left, right), image, target, found in rows:
         _draw_truth(left, image, target, categories)
         _draw_detections(right, image, target, found, categories, score_threshold)
     for ax in pairs[len(images) :].flat:

@@ -103,9 +103,7 @@ def normalised_entropy(matrix: Matrix) -> Float[Tensor, "batch head query"]:
     return torch.special.entr(row_shares(matrix)).sum(-1) / math.log(matrix.shape[-1])
 
 
-def spatial_spread(
-    matrix: Matrix, spatial_shapes: Sequence[tuple[int, int]]
-) -> Float[Tensor, "batch head query"]:
+def spatial_spread(matrix: Matrix, spatial_shapes: Sequence[tuple[int, int]]) -> Float[Tensor, "batch head query"]:
     """How far a row reaches: the root of the weighted mean squared distance of the tokens from their weighted centre.
 
     In sides of the image; even attention to a whole square image gives √(1/6) = 0.41. Tokens of all levels lie at the

@@ -109,9 +109,7 @@ OPERATORS: dict[type[nn.Module], Capture] = {DeformableSampling: capture_samplin
 
 
 @contextmanager
-def record(
-    model: nn.Module, *, operators: Mapping[type[nn.Module], Capture] = OPERATORS
-) -> Iterator[Recording]:
+def record(model: nn.Module, *, operators: Mapping[type[nn.Module], Capture] = OPERATORS) -> Iterator[Recording]:
     """Record every deformable attention of every forward pass of `model` inside the `with` block.
 
     Each call of the model starts a new pass: `recording.passes` holds all of them. Calling only a part of the model,

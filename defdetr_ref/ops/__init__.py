@@ -11,6 +11,6 @@
 last two one operator of PyTorch, for autograd, torch.compile and torch.export.
 """
 
-from .registry import BACKENDS, explain_choice, ms_deform_attn
+from defdetr_ref.ops.registry import BACKENDS, explain_choice, ms_deform_attn
 
 __all__ = ["BACKENDS", "explain_choice", "ms_deform_attn"]

@@ -8,15 +8,15 @@ the results.
 import torch
 from torch import Tensor
 
-from . import numba_cpu
-from .checks import refuse_second_derivative
+from defdetr_ref.ops import numba_cpu
+from defdetr_ref.ops.checks import refuse_second_derivative
 
 Shapes = list[tuple[int, int]]
 
 
 def _pairs(flat_shapes: list[int]) -> Shapes:
     """H_1, W_1, H_2, W_2, … → [(H_1, W_1), (H_2, W_2), …]; an operator's signature knows no lists of pairs."""
-    return list(zip(flat_shapes[::2], flat_shapes[1::2]))
+    return list(zip(flat_shapes[::2], flat_shapes[1::2], strict=True))
 
 
 @torch.library.custom_op("defdetr::ms_deform_attn", mutates_args=(), device_types="cpu")

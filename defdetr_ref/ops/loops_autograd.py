@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from . import loops
-from .checks import refuse_second_derivative
+from defdetr_ref.ops import loops
+from defdetr_ref.ops.checks import refuse_second_derivative
 
 
 class _Loops(torch.autograd.Function):

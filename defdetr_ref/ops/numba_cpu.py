@@ -11,13 +11,14 @@ import functools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .numba_kernels import RUN, kernels, row_width
-from .numba_rows import CACHE_LINE
+from defdetr_ref.ops.numba_kernels import RUN, kernels, row_width
+from defdetr_ref.ops.numba_rows import CACHE_LINE
 
 TILE = 16  # queries a side: a tile's neighbours read the same pixels, which then are still in the cache
 SERIAL_NUMBERS = 2**19  # fewer numbers read than this take less time than waking other threads
@@ -41,7 +42,7 @@ def query_order(spatial_shapes: tuple[tuple[int, int], ...], queries: int) -> np
 def sample_sizes(spatial_shapes: tuple[tuple[int, int], ...], points: int) -> np.ndarray:
     """Width, height and first token of each sample's level, (L·K·3)."""
     starts = np.cumsum([0] + [height * width for height, width in spatial_shapes])
-    levels = [(width, height, start) for (height, width), start in zip(spatial_shapes, starts)]
+    levels = [(width, height, start) for (height, width), start in zip(spatial_shapes, starts, strict=False)]
     return np.repeat(np.array(levels, dtype=np.int32).reshape(-1, 3), points, axis=0).ravel()
 
 
@@ -64,7 +65,7 @@ def share_out(kernel, arguments: tuple, tasks: int, threads: int) -> None:
     shares = min(tasks, threads * SHARES_PER_THREAD)
     bounds = [tasks * i // shares for i in range(shares + 1)]
     pool = _pool(os.getpid(), threads)
-    for future in [pool.submit(kernel, *arguments, *pair) for pair in zip(bounds, bounds[1:])]:
+    for future in [pool.submit(kernel, *arguments, *pair) for pair in pairwise(bounds)]:
         future.result()
 
 

@@ -18,7 +18,7 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from .numba_rows import FAST_MATH, add_scaled, dot, load, prefetch, store, zeros
+from defdetr_ref.ops.numba_rows import FAST_MATH, add_scaled, dot, load, prefetch, store, zeros
 
 JIT = {"nogil": True, "cache": True, "fastmath": set(FAST_MATH), "error_model": "numpy"}
 WIDTHS = (64, 32, 24, 16, 8, 4, 2, 1)  # channels in one row; more channels are read in several rows

@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .checks import REDUCED, check_operator_inputs, index_overflow, normalise_shapes, token_overflow
-from .compiled import ms_deform_attn_compiled
-from .loops_autograd import ms_deform_attn_loops
-from .torch_ref import ms_deform_attn_torch
+from defdetr_ref.ops.checks import REDUCED, check_operator_inputs, index_overflow, normalise_shapes, token_overflow
+from defdetr_ref.ops.compiled import ms_deform_attn_compiled
+from defdetr_ref.ops.loops_autograd import ms_deform_attn_loops
+from defdetr_ref.ops.torch_ref import ms_deform_attn_torch
 
 BACKENDS: dict[str, Callable[..., Tensor]] = {
     "loops": ms_deform_attn_loops,

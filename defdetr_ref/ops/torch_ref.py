@@ -26,7 +26,7 @@ def ms_deform_attn_torch(
     grids = rearrange(2 * locations - 1, "batch query head level point xy -> level (batch head) query point xy")
     sampled = []
     sizes = [height * width for height, width in spatial_shapes]
-    for (height, width), pixels, grid in zip(spatial_shapes, value.split(sizes, dim=-1), grids):
+    for (height, width), pixels, grid in zip(spatial_shapes, value.split(sizes, dim=-1), grids, strict=True):
         image = pixels.unflatten(-1, (height, width))  # (N·M, D, H, W)
         sampled.append(F.grid_sample(image, grid, padding_mode="zeros", align_corners=False))  # (N·M, D, Q, K)
     weights = rearrange(attention_weights, "batch query head level point -> (batch head) 1 query (level point)")

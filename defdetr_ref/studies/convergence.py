@@ -66,7 +66,7 @@ class Settings:
         return DeformableDETRConfig.preset("tiny", **plain, **self.model)
 
     def shared(self) -> dict[str, Any]:
-        """What decides the numbers of a single run; written into its file. The plan (rates, seeds) is not part of it."""
+        """What decides the numbers of a single run; written into its file. The plan (rates, seeds) is no part of it."""
         return {
             "canvas": self.canvas.as_json(),
             "images": {"train": self.train_images, "val": self.val_images, "seed": self.data_seed},
@@ -169,7 +169,9 @@ def table(results: Iterable[dict[str, Any]]) -> str:
         rows = [[100 * (one["epochs"][-1][name] or 0.0) for name in SHOWN] for one in runs]
         for one, row in zip(runs, rows, strict=True):
             lines.append(f"{model:<12}{one['run']['lr']:>8g}{one['run']['seed']:>6}" + _cells(row))
-        lines.append(f"{model:<12}{'':>8}{'mean':>6}" + _cells([sum(column) / len(column) for column in zip(*rows)]))
+        lines.append(
+            f"{model:<12}{'':>8}{'mean':>6}" + _cells([sum(column) / len(column) for column in zip(*rows, strict=True)])
+        )
     return "\n".join(lines)
 
 

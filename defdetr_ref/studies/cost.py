@@ -61,9 +61,14 @@ GIGA = 1e9
 
 @dataclass(frozen=True)
 class Settings:
-    """sides: of the images, in pixels. dense_side: the largest for dense attention, which soon takes minutes.
-    pattern_sides: for the patterns of locations. row_megabytes: sizes of the tables whose rows are read. cache_side: for
-    the simulated cache."""
+    """What is counted and measured.
+
+    sides: of the images, in pixels.
+    dense_side: the largest for dense attention, which soon takes minutes.
+    pattern_sides: for the patterns of locations.
+    row_megabytes: sizes of the tables whose rows are read.
+    cache_side: for the simulated cache.
+    """
 
     sides: tuple[int, ...] = (128, 256, 384, 512, 768, 1024)
     dense_side: int = 512
@@ -76,8 +81,14 @@ class Settings:
 
 def quick_settings() -> Settings:
     """Seconds only: the same questions at small sizes."""
-    return Settings(sides=(64, 128, 256), dense_side=256, pattern_sides=(128, 256), row_megabytes=(0.25, 4.0), cache_side=64,
-                    rounds=3)  # fmt: skip
+    return Settings(
+        sides=(64, 128, 256),
+        dense_side=256,
+        pattern_sides=(128, 256),
+        row_megabytes=(0.25, 4.0),
+        cache_side=64,
+        rounds=3,
+    )
 
 
 def run_study(out: Path, settings: Settings = Settings()) -> dict[str, Any]:

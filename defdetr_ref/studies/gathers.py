@@ -1,8 +1,8 @@
 """Where the reads go: addresses of deformable attention, the memory lines a warp touches, and a simulated cache.
 
-Memory moves in lines of 128 bytes. A GPU runs threads in warps of 32 that read at the same moment: if the 32 numbers lie
-side by side they fill one line; if they lie anywhere, up to 32 lines are moved for 32 numbers. On a CPU the same question
-is asked of its cache: is the line still there when it is needed again?
+Memory moves in lines of 128 bytes. A GPU runs threads in warps of 32 that read at the same moment: if the 32 numbers
+lie side by side they fill one line; if they lie anywhere, up to 32 lines are moved for 32 numbers. On a CPU the same
+question is asked of its cache: is the line still there when it is needed again?
 
 Patterns of locations, all with the same number of points, all inside the image:
 
@@ -50,7 +50,7 @@ def sampling_pattern(work: Workload, pattern: str, seed: int = 0) -> Locations:
 def corner_tokens(
     locations: Locations, spatial_shapes: list[tuple[int, int]]
 ) -> Int[Tensor, "batch query head level point 4"]:
-    """The four tokens that each point reads, −1 for a corner outside its level: top left, top right, bottom left, right."""
+    """The four tokens that each point reads, −1 for a corner outside its level: top left, top right, and below."""
     found, start = [], 0
     for level, (height, width) in enumerate(spatial_shapes):
         place = locations[:, :, :, level] * torch.tensor([width, height]) - 0.5  # (N, Q, M, K, 2)
@@ -65,7 +65,7 @@ def corner_tokens(
 
 
 def lines_touched(addresses: Int[Tensor, "*read thread"]) -> Int[Tensor, "*read"]:
-    """How many different 128-byte lines each read of a warp touches. addresses: in bytes; −1: this thread reads nothing."""
+    """How many 128-byte lines each read of a warp touches. addresses: in bytes; −1: this thread reads nothing."""
     lines = torch.where(addresses < 0, -1, addresses // LINE_BYTES).sort(dim=-1).values
     new = lines[..., 1:] != lines[..., :-1]
     return (new & (lines[..., 1:] >= 0)).sum(-1) + (lines[..., 0] >= 0)
@@ -81,7 +81,7 @@ def warp_of_queries(tokens: Int[Tensor, " query"]) -> Int[Tensor, "warp thread"]
 
 
 def warp_of_channels(tokens: Int[Tensor, " query"], work: Workload) -> Int[Tensor, "query thread"]:
-    """Addresses if a token's channels lie side by side (N, S, M, D) and the threads of a warp are 32 channels of head 0."""
+    """Addresses if a token's channels lie side by side (N, S, M, D) and a warp's threads are 32 channels of head 0."""
     first = tokens * (work.d_model * NUMBER_BYTES)
     addresses = first[:, None] + NUMBER_BYTES * torch.arange(WARP)
     return torch.where(tokens[:, None] < 0, -1, addresses)
@@ -147,7 +147,7 @@ def operator_lines(locations: Locations, work: Workload, tile: int | None = None
 
 
 def query_tiles(work: Workload, side: int) -> list[Int[Tensor, " query"]]:
-    """The queries of each side × side square of a level, all levels one after another; squares at a border are smaller."""
+    """The queries of each side × side square of a level, all levels one after another; smaller at a border."""
     tiles, start = [], 0
     for height, width in work.spatial_shapes:
         grid = (start + torch.arange(height * width)).view(height, width)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from defdetr_ref.data.coco import CocoDetection, collate
+from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.shapes import write_shapes
 from defdetr_ref.data.transforms import PlainTransform
 from defdetr_ref.evaluation import evaluation_mode

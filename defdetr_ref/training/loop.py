@@ -35,7 +35,7 @@ def train(
     (image, target) as it does (val_set also needs `coco` and `image_ids`). resume: go on after the last finished
     epoch; the other arguments must be those of the first time, except that there may be more epochs. notes: what else
     to keep in every checkpoint, beside the categories' names and how images are resized; numbers, strings, dicts.
-    measure: called with the model after every epoch; what it returns joins the epoch's record, so it must fit into JSON.
+    measure: called with the model after every epoch; what it returns joins the epoch's record and must fit into JSON.
 
     Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder
     already holds a run, and NonFiniteLoss.

@@ -57,7 +57,7 @@ class Studies(Results):
         folder = docs / "studies"
         runs = convergence.read_runs(folder / "convergence") if (folder / "convergence").is_dir() else []
         if runs:
-            yield "**Does it converge faster?** The last epoch of every run, in percent. Notebook 11 reads the same files."
+            yield "**Does it converge faster?** The last epoch of each run, in percent; notebook 11 reads these files."
             yield from ("", *text_block(convergence.table(runs)))
         if (folder / "cost.json").is_file():
             content = json.loads((folder / "cost.json").read_text(encoding="utf-8"))

@@ -128,6 +128,9 @@ def test_a_click_is_answered_in_jupyterlab(page, lab, capsys):
     root.locator("canvas.dd-image").focus()
     page.keyboard.press("ArrowRight")  # the notebook must not take the key
     page.wait_for_function(
-        "() => { const { answered, query } = document.querySelector('.defdetr-explorer').dataset; return answered === query; }"
+        """() => {
+            const { answered, query } = document.querySelector(".defdetr-explorer").dataset;
+            return answered === query;
+        }"""
     )
     assert root.get_attribute("data-part") == "encoder"

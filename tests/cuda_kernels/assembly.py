@@ -11,7 +11,7 @@ from defdetr_cuda.launch import signature
 from defdetr_cuda.plans import Plan, Sizes, fast_plan, textbook_plan
 
 LEVELS = (100, 134, 50, 67, 25, 34, 13, 17)  # an image of 800×1066
-TOKENS = sum(height * width for height, width in zip(LEVELS[::2], LEVELS[1::2]))
+TOKENS = sum(height * width for height, width in zip(LEVELS[::2], LEVELS[1::2], strict=True))
 HOPPER, AMPERE = (9, 0), (8, 0)  # compute capabilities with and without reductions of four numbers
 
 

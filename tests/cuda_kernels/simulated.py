@@ -6,7 +6,7 @@ import pytest
 import torch
 from defdetr_cuda import launch, plans, simulator
 
-from .comparison import COLUMN, POINT, ROW, Case, border_case, compare, random_case
+from tests.cuda_kernels.comparison import COLUMN, POINT, ROW, Case, border_case, compare, random_case
 
 # (batch, queries, heads, channels, points) and the levels. Every thread is a Python thread: tiny sizes only.
 TEXTBOOK = [

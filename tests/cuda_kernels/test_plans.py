@@ -2,7 +2,13 @@
 
 import pytest
 from defdetr_cuda.plans import (
-    BLOCK_THREADS, Sizes, choose_tile, divisor_up_to, fast_plan, index_overflow, textbook_plan,
+    BLOCK_THREADS,
+    Sizes,
+    choose_tile,
+    divisor_up_to,
+    fast_plan,
+    index_overflow,
+    textbook_plan,
 )  # fmt: skip
 
 SIZES = Sizes(batch=2, tokens=23, heads=3, channels=8, queries=7, levels=2, points=5)

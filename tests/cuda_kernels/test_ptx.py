@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from .assembly import AMPERE, HOPPER, TOKENS, find_ptxas, plan, ptx, resources, why_no_ptx
+from tests.cuda_kernels.assembly import AMPERE, HOPPER, TOKENS, find_ptxas, plan, ptx, resources, why_no_ptx
 
 pytestmark = [
     pytest.mark.slow,

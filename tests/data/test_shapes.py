@@ -29,8 +29,6 @@ def corners(annotation):
     return [x, y, x + width, y + height]
 
 
-
-
 @pytest.mark.parametrize("shape", OUTLINES)
 def test_boxes_are_tight_around_the_pixels(shape, monkeypatch):
     monkeypatch.setattr("defdetr_ref.data.shapes._ground", lambda config, rng: np.zeros((*config.size, 3), np.float32))

@@ -34,7 +34,9 @@ def two_exercises(monkeypatch):
 
 
 def test_a_right_answer_comes_back(capsys):
-    mine = lambda numbers: numbers + numbers
+    def mine(numbers):
+        return numbers + numbers
+
     assert check("98-double", mine) is mine
     assert capsys.readouterr().out == "98-double: right.\n"
 

@@ -4,6 +4,7 @@ import math
 
 from defdetr_ref.exercises.n00 import SHAPES
 
+
 def first_stride_alone(height, width, strides):
     return math.ceil(height / strides[0]) * math.ceil(width / strides[0])
 

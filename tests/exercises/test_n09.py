@@ -21,7 +21,7 @@ def cost(*, class_part=class_cost, distance=lambda a, b: torch.cdist(a, b, p=1),
 
     def answer(logits, boxes, labels, target_boxes):
         parts = class_part(logits, labels), distance(boxes, target_boxes), overlap(boxes, target_boxes)
-        return sum(weight * part for weight, part in zip(weights, parts))
+        return sum(weight * part for weight, part in zip(weights, parts, strict=True))
 
     return answer
 

@@ -7,7 +7,6 @@ from defdetr_ref.exercises.n10 import SMALL_DETECTIONS, SMALL_TRUTH, group_of, o
 from defdetr_ref.explain.lessons.learning import interpolated_precision
 from tests.exercises import three_ways
 
-
 SLOW = ("reference_points", "sampling_offsets")
 
 

@@ -40,9 +40,9 @@ def nearest_tokens(shapes, locations, weights):
 MISTAKES = {
     "11-matrix": {
         "as the operator returns it": sampled_identity,
-        "heads and tokens swapped": lambda shapes, locations, weights: sampled_identity(shapes, locations, weights)
-        .unflatten(-1, (-1, weights.shape[2]))
-        .movedim(-1, 1),
+        "heads and tokens swapped": lambda shapes, locations, weights: (
+            sampled_identity(shapes, locations, weights).unflatten(-1, (-1, weights.shape[2])).movedim(-1, 1)
+        ),
         "queries before heads": lambda *arguments: sampling_matrix(*arguments).transpose(1, 2),
         "transposed": lambda *arguments: sampling_matrix(*arguments).mT,
         "summed over the heads": lambda *arguments: sampling_matrix(*arguments).sum(1),
@@ -56,8 +56,9 @@ MISTAKES = {
     "11-entropy": {
         "not normalised": entropy,
         "without the minus": lambda matrix: -normalised_entropy(matrix),
-        "0·log 0 is NaN": lambda matrix: -(row_shares(matrix) * row_shares(matrix).log()).sum(-1)
-        / math.log(matrix.shape[-1]),
+        "0·log 0 is NaN": lambda matrix: (
+            -(row_shares(matrix) * row_shares(matrix).log()).sum(-1) / math.log(matrix.shape[-1])
+        ),
         "rows not divided by their sum": lambda matrix: torch.special.entr(matrix).sum(-1) / math.log(matrix.shape[-1]),
         "over the queries": lambda matrix: normalised_entropy(matrix.mT),
         "mean in place of sum": lambda matrix: torch.special.entr(row_shares(matrix)).mean(-1),

@@ -1,7 +1,5 @@
 """Notebook 12: mistakes that the checks must refuse."""
 
-import torch
-
 from defdetr_ref.exercises.n12 import flops_and_bytes, lines_of_a_warp
 from tests.exercises import three_ways
 
@@ -12,7 +10,7 @@ def changed(flops=lambda *_: 0, gathered=lambda *_: 0, compulsory=lambda *_: 0):
     def answer(queries, tokens, d_model, heads, levels, points):
         numbers = queries, tokens, d_model, heads, levels, points
         extra = flops(*numbers), gathered(*numbers), compulsory(*numbers)
-        return tuple(right + more for right, more in zip(flops_and_bytes(*numbers), extra))
+        return tuple(right + more for right, more in zip(flops_and_bytes(*numbers), extra, strict=True))
 
     return answer
 
@@ -29,13 +27,15 @@ MISTAKES = {
         "one point": lambda q, s, c, m, levels, points: flops_and_bytes(q, s, c, m, levels, 1),
         "tokens for queries": lambda q, s, *rest: flops_and_bytes(s, q, *rest),
         "bits for bytes": lambda *numbers: tuple(
-            count * factor for count, factor in zip(flops_and_bytes(*numbers), (1, 8, 8))
+            count * factor for count, factor in zip(flops_and_bytes(*numbers), (1, 8, 8), strict=True)
         ),
         "the weights forgotten": changed(
             gathered=lambda q, s, c, m, levels, points: -4 * q * m * levels * points,
             compulsory=lambda q, s, c, m, levels, points: -4 * q * m * levels * points,
         ),
-        "the output forgotten": changed(gathered=lambda q, s, c, *_: -4 * q * c, compulsory=lambda q, s, c, *_: -4 * q * c),
+        "the output forgotten": changed(
+            gathered=lambda q, s, c, *_: -4 * q * c, compulsory=lambda q, s, c, *_: -4 * q * c
+        ),
         "compulsory means each time": lambda *numbers: (*flops_and_bytes(*numbers)[:2], flops_and_bytes(*numbers)[1]),
         "bytes first": lambda *numbers: flops_and_bytes(*numbers)[::-1],
     },

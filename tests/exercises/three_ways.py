@@ -1,6 +1,7 @@
 """Every check is run three ways: the solution passes, the notebook's blank does not, plausible mistakes are refused."""
 
 import __future__
+
 import ast
 import json
 from functools import cache

@@ -72,7 +72,9 @@ def test_the_boxes_are_those_of_the_matched_queries(model, image, target):
     np.testing.assert_allclose(np.concatenate([drawn_boxes(ax, "box") for ax in decoder_panels]), expected, rtol=1e-4)
     scores, labels = outputs["pred_logits"][0, ranked].sigmoid().max(-1)
     captions = [ax.texts[0].get_text() for ax in decoder_panels]
-    assert captions == [f"category {label} {score:.2f}" for label, score in zip(labels.tolist(), scores.tolist())]
+    assert captions == [
+        f"category {label} {score:.2f}" for label, score in zip(labels.tolist(), scores.tolist(), strict=True)
+    ]
     (cross,) = [line for line in decoder_panels[0].lines if line.get_gid() == "reference point"]
     reference = recording[-1].decoder[-1].reference_points[0, ranked[0], 0, :2].numpy()
     np.testing.assert_allclose(np.ravel(cross.get_xydata()), reference * [WIDTH, HEIGHT], rtol=1e-5)

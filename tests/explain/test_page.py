@@ -45,7 +45,11 @@ def test_nothing_is_fetched_from_a_network(tmp_path):
 
 
 def test_another_page_is_shown_and_linked(tmp_path):
-    write_page(tmp_path / "index.html", "T", "L", "", {}, [EmbeddedSection("Look & see", "Text.", "explorer.html")], "F")
+    write_page(
+        tmp_path / "index.html", "T", "L", "", {}, [EmbeddedSection("Look & see", "Text.", "explorer.html")], "F"
+    )
     page = Links()
     page.feed((tmp_path / "index.html").read_text(encoding="utf-8"))
-    assert page.files == ["explorer.html", "explorer.html"] and "iframe" in page.open_tags and "img" not in page.open_tags
+    assert (
+        page.files == ["explorer.html", "explorer.html"] and "iframe" in page.open_tags and "img" not in page.open_tags
+    )

@@ -17,7 +17,9 @@ def tensors_of(case: Case, dtype: str, device: str = "cuda") -> tuple[torch.Tens
     real = torch.float64 if dtype == "float64" else torch.float32
     arrays = case.value, case.locations, case.weights, case.cotangent
     dtypes = narrow, real, real, narrow
-    return tuple(torch.from_numpy(array).to(device=device, dtype=kind) for array, kind in zip(arrays, dtypes))
+    return tuple(
+        torch.from_numpy(array).to(device=device, dtype=kind) for array, kind in zip(arrays, dtypes, strict=True)
+    )
 
 
 def on_gpu(case: Case, kernel: str, dtype: str) -> list[np.ndarray]:

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from tests.cuda_kernels.comparison import (
-    COLUMN, POINT, ROW, away_from_kinks, border_case, compare, random_case, rounded,
+    COLUMN,
+    POINT,
+    ROW,
+    away_from_kinks,
+    border_case,
+    compare,
+    random_case,
+    rounded,
 )  # fmt: skip
-
-from .machine import by_grid_sample, encoder_case, needs_gpu, on_gpu
+from tests.gpu.machine import by_grid_sample, encoder_case, needs_gpu, on_gpu
 
 pytestmark = needs_gpu
 LEVELS = [(100, 134), (50, 67), (25, 34), (13, 17)]  # an image of 800×1066

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from tests.cuda_kernels.comparison import away_from_kinks, random_case
-
-from .machine import encoder_case, needs_gpu, tensors_of
+from tests.gpu.machine import encoder_case, needs_gpu, tensors_of
 
 pytestmark = needs_gpu
 KERNELS = pytest.mark.parametrize("kernel", ["textbook", "fast"])
@@ -44,7 +43,7 @@ def test_a_captured_graph_replays_with_new_numbers(kernel):
     with torch.cuda.graph(graph):
         captured = run(*inputs)
     expected = run(*others)
-    for tensor, new in zip(inputs, others):
+    for tensor, new in zip(inputs, others, strict=True):
         tensor.copy_(new)
     graph.replay()
     torch.cuda.synchronize()
@@ -56,22 +55,22 @@ def test_two_streams_at_once(kernel):
     """Each stream fills its inputs late, after a long computation: a launch on another stream would see zeros."""
     cases = [away_from_kinks(encoder_case(LEVELS, batch=2, seed=seed)) for seed in (0, 1)]
     ready = [tensors_of(case, "float32") for case in cases]
-    expected = [forward_and_backward(kernel, case, *tensors) for case, tensors in zip(cases, ready)]
+    expected = [forward_and_backward(kernel, case, *tensors) for case, tensors in zip(cases, ready, strict=True)]
     late = [[torch.zeros_like(tensor) for tensor in tensors] for tensors in ready]
     streams, results = [torch.cuda.Stream() for _ in cases], []
-    for stream, case, tensors in zip(streams, cases, ready):
+    for stream, case, tensors in zip(streams, cases, ready, strict=True):
         with torch.cuda.stream(stream):
             forward_and_backward(kernel, case, *tensors)  # leaves memory with the stream: asking for more may wait
     torch.cuda.synchronize()
-    for stream, case, tensors, empty in zip(streams, cases, ready, late):
+    for stream, case, tensors, empty in zip(streams, cases, ready, late, strict=True):
         with torch.cuda.stream(stream):
             torch.cuda._sleep(200_000_000)  # clock ticks, about a tenth of a second
-            for target, tensor in zip(empty, tensors):
+            for target, tensor in zip(empty, tensors, strict=True):
                 target.copy_(tensor)
             results.append(forward_and_backward(kernel, case, *empty))
     assert not streams[0].query(), "the calls waited for the GPU"
     torch.cuda.synchronize()
-    for actual, other in zip(results, expected):
+    for actual, other in zip(results, expected, strict=True):
         assert_equal_but_for_the_order_of_sums(actual, other)
 
 

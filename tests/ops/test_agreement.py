@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from defdetr_ref import ms_deform_attn
-
-from .cases import FAST_BACKENDS, HERE, SHAPES, assert_agrees_with_loops, assert_all_close, make_inputs, run
+from tests.ops.cases import FAST_BACKENDS, HERE, SHAPES, assert_agrees_with_loops, assert_all_close, make_inputs, run
 
 POINT, ROW, COLUMN = (1, 1), (1, 6), (7, 1)  # levels that are a single pixel, row, column
 # (batch, queries, heads, channels, points) and the levels: pairwise different counts within each line.
@@ -28,7 +27,9 @@ NAMES = [f"{counts[3]} channels, {counts[1]} queries" for counts, _ in TABLE]
 
 
 def test_the_table_has_every_count():
-    batches, queries, heads, channels, points = (set(column) for column in zip(*(counts for counts, _ in TABLE)))
+    batches, queries, heads, channels, points = (
+        set(column) for column in zip(*(counts for counts, _ in TABLE), strict=True)
+    )
     assert batches == {1, 2, 3} and {0, 1} <= queries and heads == set(range(1, 9)) and points == set(range(1, 9))
     assert channels >= {1, 3, 8, 17, 32, 64, 71, 256} and {len(shapes) for _, shapes in TABLE} == set(range(1, 6))
 
@@ -102,8 +103,8 @@ LAYOUTS = {
 def test_any_layout_in_memory(backend, layout):
     inputs = make_inputs()
     expected, laid_out = run(backend, SHAPES, *inputs), [layout(tensor) for tensor in inputs]
-    assert all(torch.equal(one, other) for one, other in zip(inputs, laid_out))
-    for one, other in zip(run(backend, SHAPES, *laid_out), expected):
+    assert all(torch.equal(one, other) for one, other in zip(inputs, laid_out, strict=True))
+    for one, other in zip(run(backend, SHAPES, *laid_out), expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 

@@ -8,8 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops import BACKENDS, explain_choice, registry
 from defdetr_ref.ops.checks import index_overflow, normalise_shapes, token_overflow
-
-from .cases import SHAPES, make_inputs
+from tests.ops.cases import SHAPES, make_inputs
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 ASKED = ["auto", *BACKENDS]  # "cuda" too: bad input is told before anything looks for a GPU
@@ -108,7 +107,7 @@ def test_the_many_ways_to_say_level_sizes(given):
     ],
 )
 def test_a_mixture_of_dtypes(backend, dtypes):
-    tensors = [tensor.to(getattr(torch, dtype)) for tensor, dtype in zip(make_inputs(), dtypes)]
+    tensors = [tensor.to(getattr(torch, dtype)) for tensor, dtype in zip(make_inputs(), dtypes, strict=True)]
     named = "`value` is torch.{}, `sampling_locations` torch.{} and `attention_weights` torch.{}; expected float32 or "
     with pytest.raises(ValueError, match=named.format(*dtypes)):
         ms_deform_attn(tensors[0], SHAPES, *tensors[1:], backend=backend)
@@ -129,10 +128,7 @@ def test_what_is_no_floating_point_tensor(backend, place, name):
 def test_a_mixture_of_devices(backend, place):
     tensors = list(make_inputs())
     tensors[place] = tensors[place].to("meta")
-    named = ", ".join(
-        f"`{name}` on {tensor.device}"
-        for name, tensor in zip(NAMES, tensors)
-    )
+    named = ", ".join(f"`{name}` on {tensor.device}" for name, tensor in zip(NAMES, tensors, strict=True))
     with pytest.raises(ValueError, match=f"the tensors are on different devices: {named}; move them to one"):
         ms_deform_attn(tensors[0], SHAPES, *tensors[1:], backend=backend)
 

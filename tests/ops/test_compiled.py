@@ -8,8 +8,7 @@ from torch import nn
 
 from defdetr_ref import MultiScaleDeformableAttention, ms_deform_attn
 from defdetr_ref.ops import compiled, numba_cpu
-
-from .cases import HERE, SHAPES, assert_all_close, make_inputs, run
+from tests.ops.cases import HERE, SHAPES, assert_all_close, make_inputs, run
 
 FLAT_SHAPES = [side for shape in SHAPES for side in shape]
 OPERATOR = torch.ops.defdetr.ms_deform_attn.default
@@ -151,7 +150,7 @@ def test_second_derivatives(backend):
     output = ms_deform_attn(leaves[0], SHAPES, *leaves[1:], backend=backend)
     plain = torch.autograd.grad(output.square().sum(), leaves, retain_graph=True)
     gradients = torch.autograd.grad(output.square().sum(), leaves, create_graph=True)
-    assert all(torch.equal(one, other) for one, other in zip(plain, gradients))
+    assert all(torch.equal(one, other) for one, other in zip(plain, gradients, strict=True))
     for gradient in gradients:
         if backend == "torch":
             second = torch.autograd.grad(gradient.sum(), leaves, retain_graph=True, allow_unused=True)

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from defdetr_ref import ms_deform_attn
-
-from .cases import EVERY_BACKEND, FAST_BACKENDS, HERE, SHAPES, assert_all_close, make_inputs, run
+from tests.ops.cases import EVERY_BACKEND, FAST_BACKENDS, HERE, SHAPES, assert_all_close, make_inputs, run
 
 # Sides that are powers of two: (pixel + 0.5) / side · side - 0.5 is then exact in float32 and in float64.
 EXACT_SHAPES = [(4, 8), (2, 1), (1, 4), (1, 1)]

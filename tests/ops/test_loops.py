@@ -6,8 +6,7 @@ import torch
 
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops import loops
-
-from .cases import EVERY_BACKEND, SHAPES, make_inputs, run
+from tests.ops.cases import EVERY_BACKEND, SHAPES, make_inputs, run
 
 
 @pytest.mark.parametrize("backend", EVERY_BACKEND)

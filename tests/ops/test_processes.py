@@ -12,8 +12,7 @@ import torch
 
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops import numba_cpu
-
-from .cases import SHAPES, make_inputs, run
+from tests.ops.cases import SHAPES, make_inputs, run
 
 # Enough numbers to be shared out over threads, in both dtypes; as many queries as tokens, and fewer.
 LARGE_SHAPES = [(37, 29), (19, 15), (5, 7)]
@@ -62,7 +61,7 @@ def test_the_same_bits_on_any_number_of_threads_and_every_time(name, dtype, thre
 def test_many_threads_agree_with_torch(threads):
     threads(3)
     inputs = large("decoder", torch.float64)
-    for one, other in zip(run("numba", LARGE_SHAPES, *inputs), run("torch", LARGE_SHAPES, *inputs)):
+    for one, other in zip(run("numba", LARGE_SHAPES, *inputs), run("torch", LARGE_SHAPES, *inputs), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
 
 
@@ -79,8 +78,8 @@ def test_calls_from_several_python_threads_at_once(threads):
         return [run("numba", shapes, *inputs) for _ in range(3)]
 
     with ThreadPoolExecutor(len(cases)) as pool:
-        together = list(pool.map(call, *zip(*cases), timeout=120))
-    assert all(same_bits([one, *others]) for one, others in zip(alone, together))
+        together = list(pool.map(call, *zip(*cases, strict=True), timeout=120))
+    assert all(same_bits([one, *others]) for one, others in zip(alone, together, strict=True))
 
 
 def forward_and_backward(leaves, cotangent):

@@ -1,14 +1,13 @@
 """Which backend runs, what "auto" chooses, and what is said when one cannot run."""
 
+import defdetr_cuda
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import defdetr_cuda
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops import BACKENDS, compiled, explain_choice, numba_cpu, registry
-
-from .cases import SHAPES, make_inputs
+from tests.ops.cases import SHAPES, make_inputs
 
 MISSING = "The package numba-cuda is not installed; run: pip install 'defdetr-ref[cuda]'."
 

@@ -1,6 +1,5 @@
 """The convergence study with a few images and epochs: what is equal, what is searched, what is written, resuming."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -133,7 +132,7 @@ def test_the_table_has_a_line_for_every_final_run_and_a_mean(study):
 
 
 def test_the_mean_is_the_mean():
-    rows = {name: value for name, value in zip(convergence.SHOWN, (0.1, 0.2, None, 0.4, 0.5))}
+    rows = {name: value for name, value in zip(convergence.SHOWN, (0.1, 0.2, None, 0.4, 0.5), strict=True)}
     results = [
         {"run": {"stage": "final", "model": model, "lr": 0.1, "seed": seed}, "epochs": [{**rows, "AP": ap}]}
         for model in MODELS
@@ -186,9 +185,7 @@ def test_the_measurement_leaves_the_model_as_it_is(tmp_path):
 
 def test_dense_attention_starts_even_and_deformable_attention_near(tmp_path):
     images = torch.stack([image for image, _ in one_run._open(draw_data(SMALL, tmp_path))[1]])
-    found = {
-        name: Measurement(images).attention(new_model(Run("final", name, 1e-3, 0, 1), SMALL)) for name in MODELS
-    }
+    found = {name: Measurement(images).attention(new_model(Run("final", name, 1e-3, 0, 1), SMALL)) for name in MODELS}
     assert min(found["dense"]["encoder_entropy"]) > 0.85 > 0.6 > max(found["deformable"]["encoder_entropy"])
     assert max(found["deformable"]["encoder_spread"]) < min(found["dense"]["encoder_spread"])
 

@@ -18,14 +18,26 @@ NAMES = {"operator", "module", "dense", "convolution like the operator", "convol
 @pytest.fixture(scope="module")
 def content(tmp_path_factory):
     out = tmp_path_factory.mktemp("cost") / "deep" / "cost.json"
-    settings = Settings(sides=(64, 96), dense_side=64, pattern_sides=(64,), row_megabytes=(0.5,), cache_side=64, rounds=2)
+    settings = Settings(
+        sides=(64, 96), dense_side=64, pattern_sides=(64,), row_megabytes=(0.5,), cache_side=64, rounds=2
+    )
     found = run_study(out, settings)
     assert json.loads(out.read_text()) == found
     return found
 
 
 def test_the_file_holds_counts_times_and_where_they_come_from(content):
-    assert {"settings", "roofline", "sizes", "patterns", "rows", "lines", "cache", "machine", "versions"} <= content.keys()
+    assert {
+        "settings",
+        "roofline",
+        "sizes",
+        "patterns",
+        "rows",
+        "lines",
+        "cache",
+        "machine",
+        "versions",
+    } <= content.keys()
     assert content["machine"]["torch_threads"] == content["settings"]["num_threads"] == 1
     for row in content["sizes"]:
         assert set(row["costs"]) == NAMES and row["times_as_long"].keys() == {"operator", "module"}

@@ -16,10 +16,10 @@ No GPU is needed, and the simulator need not be switched on; but a kernel that w
 simulated form only if NUMBA_ENABLE_CUDASIM=1 was set before.
 """
 
-from .accesses import Access
-from .cases import Case, encoder_case, random_case, trace_package
-from .launch import trace
-from .trace import LINE_BYTES, WARP, Step, Trace
+from defdetr_ref.explain.kernels.accesses import Access
+from defdetr_ref.explain.kernels.cases import Case, encoder_case, random_case, trace_package
+from defdetr_ref.explain.kernels.launch import trace
+from defdetr_ref.explain.kernels.trace import LINE_BYTES, WARP, Step, Trace
 
 __all__ = [
     "LINE_BYTES",

@@ -17,7 +17,7 @@ from typing import Any, no_type_check
 
 import numpy as np
 
-from .places import Place, Rounds
+from defdetr_ref.explain.kernels.places import Place, Rounds
 
 TWINS = "defdetr_cuda.twins"  # helpers of the package's kernels: all that one call touches is one instruction on a GPU
 VERBS = {"read": "reads", "write": "writes", "atomic": "adds to"}
@@ -147,7 +147,7 @@ class RecordedArray:
             whole = [operator.index(number) for number in indices]
         except TypeError:
             raise IndexError(f"{who} {text}, but an index must be a whole number, an integer by type") from None
-        for axis, (number, size) in enumerate(zip(whole, self.shape)):
+        for axis, (number, size) in enumerate(zip(whole, self.shape, strict=True)):
             if not 0 <= number < size:
                 along = f" along axis {axis}" if self.ndim > 1 else ""
                 there = f"its indices{along} go from 0 to {size - 1}" if size else "it is empty"

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .launch import trace
-from .trace import Trace
+from defdetr_ref.explain.kernels.launch import trace
+from defdetr_ref.explain.kernels.trace import Trace
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numba.cuda.simulator.kernel import BlockManager, BlockThread, _push_kernel_context, swapped_cuda_module
 from numba.cuda.simulator.kernelapi import FakeCUDAModule
 
-from .accesses import RecordedArray, RecordedAtomic, RecordedShared, ThreadRecord, current
-from .trace import Trace
+from defdetr_ref.explain.kernels.accesses import RecordedArray, RecordedAtomic, RecordedShared, ThreadRecord, current
+from defdetr_ref.explain.kernels.trace import Trace
 
 FIRST_ADDRESS = 4096  # any will do, as long as a line begins there
 ALIGNMENT = 256  # bytes: where a GPU's memory manager begins an array
@@ -118,7 +118,9 @@ def _raise_first_error(records: list[ThreadRecord]) -> None:
         if record.result is ...:
             raise NotImplementedError("the kernel is still `...`")
         if record.result is not None:
-            raise ValueError(f"a kernel returns nothing, it writes into arrays; this one returned {record.result!r:.40}")
+            raise ValueError(
+                f"a kernel returns nothing, it writes into arrays; this one returned {record.result!r:.40}"
+            )
 
 
 def _refuse_numbas_own(error: Exception) -> None:
@@ -126,8 +128,7 @@ def _refuse_numbas_own(error: Exception) -> None:
     innermost = traceback.extract_tb(error.__traceback__)[-1]
     if isinstance(error, NotImplementedError) and "numba" in Path(innermost.filename).parts:
         raise ValueError(
-            "a function that the kernel calls is in another module and uses numba.cuda there; "
-            "put both into one module"
+            "a function that the kernel calls is in another module and uses numba.cuda there; put both into one module"
         ) from None
 
 
@@ -155,7 +156,7 @@ def _recorded(names: list[str], arguments: Sequence[Any]) -> tuple[list[Any], di
     """The arguments with every array recorded, and the address of each."""
     recorded: list[Any] = []
     addresses, free = {}, FIRST_ADDRESS
-    for name, argument in zip(names, arguments):
+    for name, argument in zip(names, arguments, strict=True):
         if isinstance(argument, np.ndarray):
             if not argument.flags.c_contiguous:
                 raise ValueError(f"{name} is not in C order; pass numpy.ascontiguousarray({name})")

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .accesses import Access
+from defdetr_ref.explain.kernels.accesses import Access
 
 WARP = 32  # threads that do one thing at a time
 LINE_BYTES = 128  # memory comes in lines of so many bytes
@@ -90,8 +90,8 @@ class Trace:
 
     def table(self) -> str:
         rows = [HEAD, *self.rows()]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
         return "\n".join(lines)
 
     def races(self) -> list[str]:

@@ -35,7 +35,7 @@ def plot_dense_and_deformable(
     if len(titles) != len(references):
         raise ValueError(f"plot_dense_and_deformable: got {len(titles)} titles for {len(references)} queries")
     figure, axes = panels(len(titles), 2, PANEL_INCHES)
-    for query, (title, (left, right)) in enumerate(zip(titles, axes)):
+    for query, (title, (left, right)) in enumerate(zip(titles, axes, strict=True)):
         height, width = show_image(left, image, f"{title}: dense")
         heat = left.imshow(
             dense[query].detach().numpy(), extent=(0, width, height, 0), cmap=WEIGHT_COLOURS, vmin=0,
@@ -43,7 +43,7 @@ def plot_dense_and_deformable(
         )  # fmt: skip
         figure.colorbar(heat, ax=left, shrink=0.8, pad=0.02).ax.tick_params(labelsize=FONT_SIZE - 3)
         show_image(right, image, f"{title}: deformable", brightness=BRIGHTNESS)
-        for head, (places, sizes) in enumerate(zip(locations[query].detach(), weights[query].detach())):
+        for head, (places, sizes) in enumerate(zip(locations[query].detach(), weights[query].detach(), strict=True)):
             x, y = to_pixels(places, height, width).numpy().T
             right.scatter(
                 x, y, s=LARGEST_DOT * sizes.numpy(), color=HEAD_COLOURS[head % len(HEAD_COLOURS)], edgecolors="black",

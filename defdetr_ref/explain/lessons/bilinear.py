@@ -76,7 +76,7 @@ def plot_row(image: Float[Tensor, "height width"], y: float | int) -> Figure:
     values = [read(image, place, y)[0] for place in x.tolist()]
     left.plot(x, values, color=VALUE_COLOUR, gid="value", label="border zero")
     centres = [(column, read(image, column, y)[0]) for column in range(width)]
-    left.plot(*zip(*centres), "o", color=INK, markersize=4, gid="pixels")
+    left.plot(*zip(*centres, strict=True), "o", color=INK, markersize=4, gid="pixels")
     left.margins(y=LEGEND_ROOM)
     left.legend(fontsize=FONT_SIZE - 2, frameon=False, loc="upper center", ncols=2)
     for start in range(-BEYOND, width - 1 + BEYOND):  # constant from one pixel centre to the next

@@ -30,7 +30,7 @@ def plot_decoding_curves(references: Sequence[float]) -> Figure:
     figure, axes = panels(1, 1, CURVE_INCHES)
     ax = axes[0, 0]
     says = torch.linspace(-REACH, REACH, STEPS)
-    for reference, colour in zip(references, LINE_COLOURS):
+    for reference, colour in zip(references, LINE_COLOURS, strict=False):
         curve = refine_boxes(torch.full((STEPS, 4), reference), says[:, None].expand(-1, 4))[:, 0]
         ax.plot(says.numpy(), curve.numpy(), color=colour, linewidth=2, label=f"reference {reference:g}", gid="curve")
         ax.plot([0], [reference], "o", color=colour, markersize=7, gid="reference")

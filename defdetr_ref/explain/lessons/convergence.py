@@ -31,8 +31,10 @@ def final_runs_of(runs: Runs, model: str) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda one: one["run"]["seed"])
 
 
-def by_epoch(runs: Runs, model: str, read: Callable[[Mapping[str, Any]], float | None]) -> Float[np.ndarray, "seed epoch"]:
-    """What `read` finds in every epoch's record of a model's final runs; NaN where it finds nothing, as AP in epoch 0."""
+def by_epoch(
+    runs: Runs, model: str, read: Callable[[Mapping[str, Any]], float | None]
+) -> Float[np.ndarray, "seed epoch"]:
+    """What `read` finds in each epoch of a model's final runs; NaN where it finds nothing, as AP in epoch 0."""
     rows = [[read(row) for row in one["epochs"]] for one in final_runs_of(runs, model)]
     return np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=float)
 
@@ -97,7 +99,7 @@ def plot_search(runs: Runs) -> Figure:
         )
         chosen = min(range(len(found)), key=lambda number: found[number][1])
         line = {"color": colour, "marker": marker, "linewidth": 1.6}
-        ax.plot(*zip(*found), label=label, markerfacecolor="white", gid="curve", **line)
+        ax.plot(*zip(*found, strict=True), label=label, markerfacecolor="white", gid="curve", **line)
         ax.plot(*found[chosen], linestyle="none", color=colour, marker=marker, markersize=9, gid="chosen")
     ax.set_xscale("log")
     rates = sorted({one["run"]["lr"] for one in runs if one["run"]["stage"] == "search"})

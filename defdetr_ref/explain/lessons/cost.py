@@ -39,7 +39,7 @@ def plot_growth(study: Study) -> Figure:
             axes[0, 0].plot([row[0] for row in rows], [row[1] / GIGA for row in rows], **line)
         timed = [row for row in rows if row[2] is not None]
         axes[0, 1].plot([row[0] for row in timed], [row[2] / MILLI for row in timed], **line)
-    for ax, title in zip(axes[0], ("counted: GFLOPs", "measured: milliseconds")):
+    for ax, title in zip(axes[0], ("counted: GFLOPs", "measured: milliseconds"), strict=True):
         ax.set(xscale="log", yscale="log")
         ax.set_ylim(top=ROOM_FOR_LEGEND * ax.get_ylim()[1])
         finish_chart(ax, title, "tokens of all levels")
@@ -58,7 +58,13 @@ def plot_roofline(study: Study, side: int) -> Figure:
     figure, axes = panels(1, 1, (5.4, 3.6))
     ax = axes[0, 0]
     intensities = np.geomspace(*INTENSITIES, 200)
-    ax.plot(intensities, np.minimum(peak, bandwidth * intensities) / GIGA, color=INK, label="the machine's limit", gid="roof")
+    ax.plot(
+        intensities,
+        np.minimum(peak, bandwidth * intensities) / GIGA,
+        color=INK,
+        label="the machine's limit",
+        gid="roof",
+    )
     for name, seconds in row["seconds"].items():
         label, colour, marker, _ = STYLES[name]
         cost = row["costs"][name]
@@ -93,7 +99,7 @@ def plot_disorder(study: Study) -> Figure:
     times, hits = axes[0]
     patterns = list(study["patterns"][0]["times_as_long"])
     width = 0.8 / len(patterns)
-    for number, (pattern, colour) in enumerate(zip(patterns, (OKABE_ITO[4], OKABE_ITO[0], OKABE_ITO[5]))):
+    for number, (pattern, colour) in enumerate(zip(patterns, (OKABE_ITO[4], OKABE_ITO[0], OKABE_ITO[5]), strict=False)):
         heights = [row["times_as_long"][pattern] for row in study["patterns"]]
         places = np.arange(len(heights)) + (number - (len(patterns) - 1) / 2) * width
         times.bar(places, heights, width, color=colour, label=pattern, gid="bar")

@@ -27,7 +27,7 @@ def plot_loss_terms(history: Sequence[Mapping[str, float]], names: Sequence[str]
         raise ValueError("plot_loss_terms: history is empty; take at least one step")
     figure, axes = panels(1, 1, CURVE_INCHES)
     ax = axes[0, 0]
-    for name, colour in zip(names, LINE_COLOURS):
+    for name, colour in zip(names, LINE_COLOURS, strict=False):
         steps = range(1, len(history) + 1)
         ax.plot(steps, [row[name] for row in history], color=colour, label=name, linewidth=1.6, gid="curve")
     ax.set_yscale("log")
@@ -35,9 +35,7 @@ def plot_loss_terms(history: Sequence[Mapping[str, float]], names: Sequence[str]
     return figure
 
 
-def plot_learning_rates(
-    groups: Sequence[Mapping[str, object]], config: TrainConfig, steps_per_epoch: int
-) -> Figure:
+def plot_learning_rates(groups: Sequence[Mapping[str, object]], config: TrainConfig, steps_per_epoch: int) -> Figure:
     """The learning rate of the three parameter groups by epoch, log axis. groups: from `parameter_groups`."""
     figure, axes = panels(1, 1, CURVE_INCHES)
     ax = axes[0, 0]
@@ -45,7 +43,7 @@ def plot_learning_rates(
     factors = [lr_factor(step, steps_per_epoch, config) for step in range(total)]
     epochs = [step / steps_per_epoch for step in range(total)]
     styles = ("-", "--", ":")  # two groups may have the same rate
-    for group, colour, style in zip(groups, (INK, *OKABE_ITO[4:]), styles):
+    for group, colour, style in zip(groups, (INK, *OKABE_ITO[4:]), styles, strict=False):
         rates = [group["full_lr"] * factor for factor in factors]
         ax.plot(epochs, rates, style, color=colour, label=group["name"], linewidth=2.4, gid="curve")
     ax.set_yscale("log")
@@ -53,9 +51,7 @@ def plot_learning_rates(
     return figure
 
 
-def plot_precision_recall(
-    recall: Float[Tensor, " detection"], precision: Float[Tensor, " detection"]
-) -> Figure:
+def plot_precision_recall(recall: Float[Tensor, " detection"], precision: Float[Tensor, " detection"]) -> Figure:
     """Precision after each detection against recall, and COCO's interpolation: the best precision at no less recall.
 
     Both in [0, 1], detections by falling score. The shaded area is the average precision.
@@ -100,7 +96,7 @@ def plot_points_over_time(
             f"{len(records)}, {len(queries)}, {len(titles)} and {len(boxes)}"
         )
     figure, axes = panels(1, len(records), IMAGE_INCHES)
-    for ax, record, query, title, box in zip(axes[0], records, queries, titles, boxes):
+    for ax, record, query, title, box in zip(axes[0], records, queries, titles, boxes, strict=True):
         region = region_around(box[None], *displayable(image).shape[:2])
         plot_sampling_points(record, query, image, ax=ax, title=title, boxes=box[None], region=region)
     return figure

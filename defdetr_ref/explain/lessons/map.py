@@ -131,9 +131,7 @@ def model_map() -> str:
     drawing = [_frame(frame) for frame in FRAMES] + [_arrow(points) for points in ARROWS]
     drawing += [f'<text x="{x}" y="{y}" text-anchor="middle" font-size="14">{note}</text>' for note, x, y in NOTES]
     boxes = [_box(box) for box in BOXES]
-    return PAGE.substitute(
-        width=WIDTH, height=HEIGHT, ink=INK, drawing="\n".join(drawing), boxes="\n".join(boxes)
-    )
+    return PAGE.substitute(width=WIDTH, height=HEIGHT, ink=INK, drawing="\n".join(drawing), boxes="\n".join(boxes))
 
 
 def _frame(frame: Frame) -> str:
@@ -144,7 +142,8 @@ def _frame(frame: Frame) -> str:
 
 def _arrow(points: tuple[tuple[int, int], ...]) -> str:
     places = " ".join(f"{x},{y}" for x, y in points)
-    return f'<polyline points="{places}" fill="none" stroke="{INK}" stroke-width="1.5" marker-end="url(#defdetr-map-head)"/>'
+    style = f'fill="none" stroke="{INK}" stroke-width="1.5" marker-end="url(#defdetr-map-head)"'
+    return f'<polyline points="{places}" {style}/>'
 
 
 def _box(box: MapBox) -> str:

@@ -53,7 +53,7 @@ def plot_matching(
     left, right = axes[0]
     show_image(left, image, f"{len(boxes)} predictions")
     show_image(right, image, f"{len(target_boxes)} objects")
-    object_of = dict(zip(*(index.tolist() for index in assignment)))
+    object_of = dict(zip(*(index.tolist() for index in assignment), strict=True))
     for query, box in enumerate(cxcywh_to_xyxy(boxes) * scale):
         colour = category_colour(object_of[query]) if query in object_of else NOBODY
         draw_box(left, box, colour, f"query {query}", dashed=query not in object_of)
@@ -85,7 +85,7 @@ def plot_cost_matrix(cost: Float[Tensor, "query n"], assignment: Assignment, nam
         value = float(cost[row, column])
         colour = "white" if value > middle else INK
         ax.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=FONT_SIZE, color=colour, gid="cost")
-    for row, column in zip(*(index.tolist() for index in assignment)):
+    for row, column in zip(*(index.tolist() for index in assignment), strict=True):
         frame = Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, linewidth=3, gid="chosen")
         frame.set_edgecolor(OKABE_ITO[5])
         ax.add_patch(frame)
@@ -105,7 +105,7 @@ def plot_focal_loss(gammas: Sequence[float | int] = (0, 0.5, 1, 2, 5)) -> Figure
     figure, axes = panels(1, 2, CURVE_INCHES)
     left, right = axes[0]
     p = torch.linspace(0.005, 0.995, CURVE_POINTS, dtype=torch.float64)
-    for gamma, colour in zip(gammas, CURVE_COLOURS):
+    for gamma, colour in zip(gammas, CURVE_COLOURS, strict=False):
         left.plot(p.numpy(), ((1 - p) ** gamma * -p.log()).numpy(), color=colour, label=f"γ = {gamma:g}", gid="curve")
     left.set(ylim=(0, 5), title=r"the truth is 1: $(1 - p)^\gamma \cdot (-\log p)$")
     for truth, colour in ((1.0, OKABE_ITO[4]), (0.0, OKABE_ITO[5])):

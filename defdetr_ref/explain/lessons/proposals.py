@@ -47,8 +47,8 @@ def plot_proposals(
     height, width = valid_size or displayable(image).shape[:2]
     scale = torch.tensor([width, height, width, height], dtype=torch.float32)
     figure, axes = panels(1, len(spatial_shapes), PANEL_INCHES)
-    levels = zip(split_levels(boxes[None], spatial_shapes), split_levels(usable[None], spatial_shapes))
-    for level, (ax, (level_boxes, level_usable)) in enumerate(zip(axes[0], levels)):
+    levels = zip(split_levels(boxes[None], spatial_shapes), split_levels(usable[None], spatial_shapes), strict=True)
+    for level, (ax, (level_boxes, level_usable)) in enumerate(zip(axes[0], levels, strict=True)):
         rows, columns = spatial_shapes[level]
         show_image(ax, image, f"level {level}: {rows} × {columns} pixels", brightness=GRID_BRIGHTNESS)
         pixels, good = level_boxes[0] * scale, level_usable[0]
@@ -85,7 +85,7 @@ def plot_heat_map(
     show_image(first, image, "true boxes")
     _draw_boxes(first, truth, (height, width), gid="truth")
     heat_maps = split_levels(scores[None], spatial_shapes)
-    for level, (ax, heat_map) in enumerate(zip(middle, heat_maps)):
+    for level, (ax, heat_map) in enumerate(zip(middle, heat_maps, strict=True)):
         grid = rearrange(heat_map[0], "(height width) -> height width", height=spatial_shapes[level][0])
         heat = ax.imshow(
             grid.numpy(), extent=(0, width, height, 0), cmap=HEAT_COLOURS, vmin=0, vmax=1, interpolation="nearest",

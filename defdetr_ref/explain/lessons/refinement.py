@@ -30,8 +30,8 @@ def plot_box_steps(
 ) -> Figure:
     """What one query refers to from layer to layer, a panel for each step: a point, a cross, or a box, with its IoU.
 
-    references: each (2,), x, y, or (4,), cxcywh. truth: the true box, cxcywh, drawn dashed. All in [0, 1] of an image of
-    height × width pixels. locations: for every step, (samples, 2), where the next layer reads, x, y in [0, 1].
+    references: each (2,), x, y, or (4,), cxcywh. truth: the true box, cxcywh, drawn dashed. All in [0, 1] of an image
+    of height × width pixels. locations: for every step, (samples, 2), where the next layer reads, x, y in [0, 1].
 
     Raises ValueError without references, or if there are more or fewer sets of locations.
     """

@@ -25,7 +25,7 @@ def plot_tokens(image: Picture, box: Sequence[float], strides: Sequence[int]) ->
         raise ValueError("plot_tokens: there is nothing to draw; give at least one stride")
     height, width = displayable(image).shape[:2]
     figure, axes = panels(1, len(strides), PANEL_INCHES)
-    for ax, stride in zip(axes[0], strides):
+    for ax, stride in zip(axes[0], strides, strict=True):
         rows, columns = -(-height // stride), -(-width // stride)  # rounded up, as strided convolutions do
         show_image(ax, image, brightness=BRIGHTNESS)
         upright = [((x, 0), (x, height)) for x in range(stride, width, stride)]

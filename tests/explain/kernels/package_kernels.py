@@ -30,7 +30,7 @@ assert not fast.races() and not fast.uneven_barriers()
 expected = loops.backward(CASE.grad_output, CASE.value, CASE.shapes, CASE.locations, CASE.weights)
 for kernel in ("textbook", "fast"):
     seen, gradients = trace_package("backward", kernel, CASE)
-    for gradient, right in zip(gradients, expected):
+    for gradient, right in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(gradient, right, rtol=1e-3, atol=1e-4)
     assert not seen.races()
     atomics = len(seen.select("atomic", "grad_value"))

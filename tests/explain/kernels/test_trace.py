@@ -177,8 +177,11 @@ def test_shared_memory_belongs_to_a_block_and_a_barrier_orders_it():
     assert output.tolist() == [3, 2, 1, 0, 7, 6, 5, 4] and not seen.races() and not seen.uneven_barriers()
     assert {access.array for access in seen.select(shared=True)} == {"staged", "other"}
     races = trace(through_shared, 2, 4, numbers(8), output, False).races()
-    assert len(races) == 8 and "both use staged[0]" in races[0] and races[0].endswith("with no barrier between: "
-                                                                                     "an update can be lost or missed")
+    assert (
+        len(races) == 8
+        and "both use staged[0]" in races[0]
+        and races[0].endswith("with no barrier between: an update can be lost or missed")
+    )
 
 
 def test_what_nobody_wrote_into_shared_memory_is_not_a_number():

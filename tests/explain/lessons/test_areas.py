@@ -62,7 +62,9 @@ def test_pixels_outside_read_as_zero():
 
 def test_the_script_gets_the_values_and_the_place():
     page = parsed(1.5, 1.0)
-    assert json.loads(html.unescape(page.get("data-values"))) == [[round(v, 2) for v in row] for row in image().tolist()]
+    assert json.loads(html.unescape(page.get("data-values"))) == [
+        [round(v, 2) for v in row] for row in image().tolist()
+    ]
     assert (page.get("data-cell"), page.get("data-x"), page.get("data-y")) == (str(CELL), "1.5", "1.0")
     assert len([node for node in page.iter() if node.get("class") == "map"]) == HEIGHT * WIDTH
 
@@ -72,5 +74,7 @@ def test_nothing_is_loaded():
 
 
 def test_a_point_far_outside_is_refused():
-    with pytest.raises(ValueError, match=r"more than a pixel outside a map of 3×5 .* x from -1 to 5 and y from -1 to 3"):
+    with pytest.raises(
+        ValueError, match=r"more than a pixel outside a map of 3×5 .* x from -1 to 5 and y from -1 to 3"
+    ):
         areas_picture(image(), 5.5, 1.0)

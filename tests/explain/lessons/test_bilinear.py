@@ -37,7 +37,7 @@ def test_the_surface_goes_through_the_pixels_down_to_zero():
     figure = plot_surface(image())
     rows, pixels = by_gid(figure.axes[0], "row"), by_gid(figure.axes[0], "pixels")
     assert len(rows) == len(pixels) == HEIGHT
-    for number, (row, dots) in enumerate(zip(rows, pixels)):
+    for number, (row, dots) in enumerate(zip(rows, pixels, strict=True)):
         x, y, z = row.get_data_3d()
         assert len(x) == (WIDTH + 1) * PER_PIXEL + 1 and set(y) == {number}
         np.testing.assert_allclose(z, sampled(x, number), atol=1e-6)

@@ -17,8 +17,10 @@ from defdetr_ref.explain.lessons.convergence import (
 
 def run(model, seed, aps, stage="final", lr=1e-3, loss=9.0):
     """A file's content with AP by epoch; in the record of epoch 0 there is none."""
-    rows = [{"epoch": 0}] + [{"epoch": e, "AP": ap, "AP_small": None, "AP_medium": ap / 2, "AP_large": 2 * ap, "total": loss}
-                             for e, ap in enumerate(aps, start=1)]  # fmt: skip
+    rows = [{"epoch": 0}] + [
+        {"epoch": e, "AP": ap, "AP_small": None, "AP_medium": ap / 2, "AP_large": 2 * ap, "total": loss}
+        for e, ap in enumerate(aps, start=1)
+    ]
     for row in rows:
         row |= {"encoder_entropy": [0.5], "decoder_entropy": [0.9, 0.7 - 0.1 * seed],
                 "encoder_spread": [0.4], "decoder_spread": [0.3, 0.2 + 0.1 * row["epoch"]]}  # fmt: skip

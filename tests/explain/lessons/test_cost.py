@@ -25,7 +25,10 @@ STUDY = {
         {"side": 64, "value_bytes": 2**20, "times_as_long": {"own": 1.0, "shuffled": 1.5, "random": 2.0}},
         {"side": 96, "value_bytes": 2**22, "times_as_long": {"own": 1.0, "shuffled": 3.0, "random": 2.5}},
     ],
-    "rows": [{"megabytes": 0.25, "in order": 20.0, "at random": 10.0}, {"megabytes": 8, "in order": 9.0, "at random": 2.0}],
+    "rows": [
+        {"megabytes": 0.25, "in order": 20.0, "at random": 10.0},
+        {"megabytes": 8, "in order": 9.0, "at random": 2.0},
+    ],
     "cache": {"bytes": 2**16, "hit_rate": {"convolution": 0.9, "own": 0.5}},
 }
 

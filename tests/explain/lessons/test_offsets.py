@@ -31,7 +31,7 @@ def test_a_line_for_each_head_through_its_points():
     other = torch.randn(HEADS, POINTS, 2, generator=torch.Generator().manual_seed(0))
     figure = plot_offsets({"star": star(), "other": other})
     assert [ax.get_title() for ax in figure.axes] == ["star", "other"]
-    for ax, expected in zip(figure.axes, (star(), other)):
+    for ax, expected in zip(figure.axes, (star(), other), strict=True):
         heads = lines(ax, "head")
         assert [line.get_color() for line in heads] == list(HEAD_COLOURS)
         torch.testing.assert_close(torch.stack([torch.tensor(line.get_xydata()) for line in heads]).float(), expected)

@@ -21,7 +21,7 @@ def image() -> torch.Tensor:
 def mask() -> torch.Tensor:
     """(token,), True on padding: 4 × 7, 2 × 4 and 2 × 3 pixels remain."""
     levels = []
-    for (height, width), (rows, columns) in zip(SHAPES, [(VALID_ROWS, VALID_COLUMNS), (2, 4), (2, 3)]):
+    for (height, width), (rows, columns) in zip(SHAPES, [(VALID_ROWS, VALID_COLUMNS), (2, 4), (2, 3)], strict=True):
         level = torch.ones(height, width, dtype=torch.bool)
         level[:rows, :columns] = False
         levels.append(level.flatten())

@@ -55,7 +55,7 @@ def test_bars_stand_beside_each_other_in_the_order_of_the_layers():
     figure = plot_gradient_bars({"blocked": [0.0, 0.0, 2.0], "open": [1.0, 3.0, 2.0]})
     blocked, free = figure.axes[0].containers
     assert [bar.get_height() for bar in free] == [1, 3, 2]
-    for layer, (left, right) in enumerate(zip(blocked, free), start=1):
+    for layer, (left, right) in enumerate(zip(blocked, free, strict=True), start=1):
         assert left.get_x() + left.get_width() <= right.get_x() + 1e-9
         assert left.get_x() > layer - 0.5 and right.get_x() + right.get_width() < layer + 0.5
     assert [text.get_text() for text in figure.axes[0].texts].count("0") == 2
