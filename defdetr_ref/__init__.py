@@ -5,13 +5,13 @@ from types import ModuleType
 
 from defdetr_ref import checkpoints
 from defdetr_ref.attention import DeformableAttention, MultiScaleDeformableAttention
+from defdetr_ref.batching import pad_images
 from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.dense import DetrBaseline
 from defdetr_ref.detector import DeformableDETR
+from defdetr_ref.inference import postprocess
 from defdetr_ref.losses import DetectionLoss
 from defdetr_ref.ops import ms_deform_attn
-from defdetr_ref.postprocess import postprocess
-from defdetr_ref.pyramid import pad_images
 
 __all__ = [
     "DeformableAttention",

@@ -108,3 +108,12 @@ class RefiningDecoder(Decoder):
 
     def next_reference(self, reference: Tensor, boxes: Tensor) -> Tensor:
         return boxes.detach()
+
+
+def as_outputs(predictions: list[Prediction], proposals: Prediction | None) -> dict[str, Tensor | list | dict]:
+    """The field's own names for what a DETR returns."""
+    named = [{"pred_logits": prediction.logits, "pred_boxes": prediction.boxes} for prediction in predictions]
+    outputs = {**named[-1], "aux_outputs": named[:-1]}
+    if proposals is not None:
+        outputs["enc_outputs"] = {"pred_logits": proposals.logits, "pred_boxes": proposals.boxes}
+    return outputs

@@ -17,10 +17,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from defdetr_ref.backbone import build_backbone
+from defdetr_ref.batching import check_images
 from defdetr_ref.config import DeformableDETRConfig
-from defdetr_ref.decoder import Prediction
-from defdetr_ref.detector import as_outputs, build_heads, check_images
-from defdetr_ref.layers import DenseAttention, FeedForward
+from defdetr_ref.decoder import Prediction, as_outputs
+from defdetr_ref.layers import DenseAttention, FeedForward, build_heads
 from defdetr_ref.pyramid import FeaturePyramid, PyramidTokens
 
 

@@ -13,21 +13,19 @@
 """
 
 import copy
-import math
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from defdetr_ref.backbone import build_backbone
+from defdetr_ref.batching import check_images
 from defdetr_ref.config import DeformableDETRConfig
-from defdetr_ref.decoder import Decoder, DecoderLayer, Prediction, RefiningDecoder
+from defdetr_ref.decoder import Decoder, DecoderLayer, RefiningDecoder, as_outputs
 from defdetr_ref.encoder import Encoder, EncoderLayer
-from defdetr_ref.layers import BoxHead
+from defdetr_ref.layers import build_heads
 from defdetr_ref.proposals import LearnedQueries, LearnedQueriesWithBoxes, TwoStageQueries
 from defdetr_ref.pyramid import FeaturePyramid
 
-FOREGROUND_PRIOR = 0.01  # RetinaNet: classes start improbable, so the first focal loss is not all background
 INITIAL_SIZE_BIAS = -2.0  # published code: σ(-2.0) = 0.119 of the image; the paper's box refinement starts from 0.1
 
 
@@ -78,48 +76,3 @@ class DeformableDETR(nn.Module):
         queries, proposals = self.queries(memory, tokens)  # (N, Q, C)
         predictions = self.decoder(queries, memory, tokens)  # one for each layer
         return as_outputs(predictions, proposals)
-
-
-def build_heads(config: DeformableDETRConfig) -> tuple[nn.Linear, BoxHead]:
-    """The class head, with its focal prior σ(bias) = 0.01, and the box head."""
-    class_head = nn.Linear(config.d_model, config.num_classes)
-    nn.init.constant_(class_head.bias, -math.log((1 - FOREGROUND_PRIOR) / FOREGROUND_PRIOR))  # -log 99
-    return class_head, BoxHead(config.d_model)
-
-
-def as_outputs(predictions: list[Prediction], proposals: Prediction | None) -> dict[str, Tensor | list | dict]:
-    """The field's own names for what a DETR returns."""
-    named = [{"pred_logits": prediction.logits, "pred_boxes": prediction.boxes} for prediction in predictions]
-    outputs = {**named[-1], "aux_outputs": named[:-1]}
-    if proposals is not None:
-        outputs["enc_outputs"] = {"pred_logits": proposals.logits, "pred_boxes": proposals.boxes}
-    return outputs
-
-
-def check_images(images: Tensor, mask: Tensor | None, largest_stride: int) -> Tensor:
-    """The mask, made if there is none. Raises ValueError if the model cannot take the batch."""
-    if images.dim() != 4 or images.shape[1] != 3 or len(images) == 0:
-        raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W) with N at least 1")
-    batch, _, height, width = images.shape
-    if min(height, width) < largest_stride:
-        raise ValueError(
-            f"images are {height}×{width} (height × width), smaller than the model's largest stride of "
-            f"{largest_stride} pixels; use larger images"
-        )
-    if mask is None:
-        return torch.zeros(batch, height, width, dtype=torch.bool, device=images.device)
-    if mask.shape != (batch, height, width) or mask.dtype != torch.bool:
-        raise ValueError(
-            f"mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of shape "
-            f"{(batch, height, width)}, True on padding"
-        )
-    if not torch.compiler.is_compiling():
-        hidden = mask.flatten(1).all(1)
-        if hidden.any():
-            raise ValueError(
-                f"the mask hides the whole of image {int(hidden.int().argmax())}; it must be False on the image"
-            )
-        if mask[:, 0, 0].any():
-            image = int(mask[:, 0, 0].int().argmax())
-            raise ValueError(f"the mask hides the top-left pixel of image {image}; pad on the right and at the bottom")
-    return mask

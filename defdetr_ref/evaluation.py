@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from defdetr_ref.data.coco import collate
-from defdetr_ref.postprocess import postprocess
+from defdetr_ref.inference import evaluation_mode, postprocess
 
 FIGURES = (  # in the order of COCOeval.stats
     "AP",
@@ -146,19 +146,6 @@ def _completed(row: dict[str, Any], number: int) -> dict[str, Any]:
     """A copy of one annotation with what COCOeval needs. It takes id 0 for "no match", so ids are counted from 1."""
     _, _, width, height = row["bbox"]
     return {"iscrowd": 0, "area": width * height, **row, "id": number}
-
-
-@contextlib.contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Dropout and gradients off inside the block; every module's own train/eval mode back after it."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
 
 
 def table(figures: dict[str, float]) -> str:

@@ -1,9 +1,14 @@
 """Parts that encoder, decoder and the dense baseline share."""
 
+import math
 from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from defdetr_ref.config import DeformableDETRConfig
+
+FOREGROUND_PRIOR = 0.01  # RetinaNet: classes start improbable, so the first focal loss is not all background
 
 
 class FeedForward(nn.Module):
@@ -53,3 +58,10 @@ class BoxHead(nn.Module):
         for layer in self.layers[:-1]:
             x = layer(x).relu()
         return self.layers[-1](x)
+
+
+def build_heads(config: DeformableDETRConfig) -> tuple[nn.Linear, BoxHead]:
+    """The class head, with its focal prior σ(bias) = 0.01, and the box head."""
+    class_head = nn.Linear(config.d_model, config.num_classes)
+    nn.init.constant_(class_head.bias, -math.log((1 - FOREGROUND_PRIOR) / FOREGROUND_PRIOR))  # -log 99
+    return class_head, BoxHead(config.d_model)

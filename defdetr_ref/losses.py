@@ -116,7 +116,7 @@ def matched_queries(assignments: list[Assignment]) -> tuple[Tensor, Tensor]:
     return image, torch.cat([query for query, _ in assignments])
 
 
-def generalized_box_iou_pairs(a: Float[Tensor, "n 4"], b: Float[Tensor, "n 4"]) -> Float[Tensor, "n"]:
+def generalized_box_iou_pairs(a: Float[Tensor, "n 4"], b: Float[Tensor, "n 4"]) -> Float[Tensor, " n"]:
     """GIoU of the i-th cxcywh box of `a` with the i-th of `b`."""
     return generalized_box_iou(cxcywh_to_xyxy(a), cxcywh_to_xyxy(b)).diagonal()
 

@@ -15,7 +15,7 @@ IMPOSSIBLE = 1e8  # stands for a cost that is not a number
 Assignment = tuple[Tensor, Tensor]  # query index (n,), object index (n,)
 
 
-def class_cost(logits: Float[Tensor, "query classes"], labels: Int[Tensor, "n"]) -> Float[Tensor, "query n"]:
+def class_cost(logits: Float[Tensor, "query classes"], labels: Int[Tensor, " n"]) -> Float[Tensor, "query n"]:
     """What the focal loss would gain if the query were given this label (published code; DETR used -p)."""
     p = logits.sigmoid()
     positive = FOCAL_ALPHA * (1 - p) ** FOCAL_GAMMA * -torch.log(p + LOG_EPS)
@@ -26,7 +26,7 @@ def class_cost(logits: Float[Tensor, "query classes"], labels: Int[Tensor, "n"])
 def matching_cost(
     logits: Float[Tensor, "query classes"],
     boxes: Float[Tensor, "query 4"],
-    labels: Int[Tensor, "n"],
+    labels: Int[Tensor, " n"],
     target_boxes: Float[Tensor, "n 4"],
 ) -> Float[Tensor, "query n"]:
     """2 · class + 5 · L1 distance of the cxcywh boxes + 2 · (-GIoU), for every query and object."""

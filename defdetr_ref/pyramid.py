@@ -28,29 +28,6 @@ class PyramidTokens:
     valid_ratios: Float[Tensor, "batch level 2"]  # (x, y)
 
 
-def pad_images(
-    images: list[Tensor],
-) -> tuple[Float[Tensor, "batch 3 height width"], Bool[Tensor, "batch height width"]]:
-    """Pad images of different sizes on the right and at the bottom to one batch.
-
-    [(3, H, W), …] → images (N, 3, H, W) with zeros, mask (N, H, W), True on padding.
-    Raises ValueError on an empty list or an image that is not (3, H, W).
-    """
-    if not images:
-        raise ValueError("pad_images: got an empty list; give at least one image of shape (3, H, W)")
-    for i, image in enumerate(images):
-        if image.dim() != 3 or image.shape[0] != 3:
-            raise ValueError(f"pad_images: image {i} has shape {tuple(image.shape)}; expected (3, H, W)")
-    height = max(image.shape[1] for image in images)
-    width = max(image.shape[2] for image in images)
-    batch = images[0].new_zeros(len(images), 3, height, width)
-    mask = torch.ones(len(images), height, width, dtype=torch.bool, device=images[0].device)
-    for i, image in enumerate(images):
-        batch[i, :, : image.shape[1], : image.shape[2]] = image
-        mask[i, : image.shape[1], : image.shape[2]] = False
-    return batch, mask
-
-
 class Projection(nn.Sequential):
     """Convolution to the model's width, then group norm."""
 

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from defdetr_ref.evaluation import FIGURES, coco_figures, detections, evaluate, evaluation_mode, jsonable, table
+from defdetr_ref.evaluation import FIGURES, coco_figures, detections, evaluate, jsonable, table
+from defdetr_ref.inference import evaluation_mode
 
 
 def annotations(rows, images=(1, 2), categories=(3, 7), **info):

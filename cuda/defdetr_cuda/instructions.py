@@ -7,9 +7,10 @@ from llvmlite import ir
 from numba.cuda import cgutils, types
 from numba.cuda.extending import intrinsic
 
+from defdetr_cuda.limits import VECTOR_BYTES
+
 F32, I32, I64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 GLOBAL = 1  # the number of the address space in NVVM
-VECTOR_BYTES = 16  # one 128-bit load or store
 ALIGNMENT = VECTOR_BYTES  # of shared arrays, so that `load4` and `store4` may read and write them
 
 

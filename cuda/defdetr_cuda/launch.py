@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from defdetr_cuda.choice import KERNELS, choose_kernel, why_not_fast
-from defdetr_cuda.plans import MAX_IMAGES, Plan, Sizes, fast_plan, index_overflow, textbook_plan
+from defdetr_cuda.limits import BFLOAT16_CAPABILITY, MAX_IMAGES, VECTOR_BYTES, VECTOR_REDUCTIONS
+from defdetr_cuda.plans import MAX_LANES, PER_LANE, Plan, Sizes, fast_plan, sizes_overflow, textbook_plan
 
-ALIGNMENT = 16  # bytes; what a 128-bit load needs
-VECTOR_REDUCTIONS = (9, 0)  # the first compute capability that adds four float32 in memory at once
+KERNELS = ("fast", "textbook")
 
 
 def forward(
@@ -71,16 +70,21 @@ def backward(
 
 
 def _prepare(value: Tensor, spatial_shapes, attention_weights: Tensor, kernel: str | None):
-    batch, tokens, heads, channels = value.shape
-    _, queries, _, levels, points = attention_weights.shape
-    sizes = Sizes(batch, tokens, heads, channels, queries, levels, points)
+    sizes = _sizes(value, attention_weights)
     kernel = kernel or choose_kernel(value)
     if kernel not in KERNELS:
         raise ValueError(f"unknown kernel {kernel!r}; choose from {', '.join(KERNELS)}")
-    refused = index_overflow(sizes) or (why_not_fast(value) if kernel == "fast" else None)
+    refused = sizes_overflow(sizes) or (why_not_fast(value) if kernel == "fast" else None)
     if refused:
         raise ValueError(refused)
     return sizes, tuple(int(side) for shape in spatial_shapes for side in shape), kernel
+
+
+def _sizes(value: Tensor, points: Tensor) -> Sizes:
+    """points: the locations or the weights."""
+    batch, tokens, heads, channels = value.shape
+    _, queries, _, levels, points = points.shape[:5]
+    return Sizes(batch, tokens, heads, channels, queries, levels, points)
 
 
 def _value_for(kernel: str, value: Tensor) -> tuple[Tensor, str]:
@@ -97,7 +101,7 @@ def _coordinate_dtype(value: Tensor) -> torch.dtype:
 def _ready(tensor: Tensor) -> Tensor:
     """The same numbers in C order, at an address that vector loads accept."""
     tensor = tensor.detach().contiguous()
-    return tensor if tensor.data_ptr() % ALIGNMENT == 0 else tensor.clone()
+    return tensor if tensor.data_ptr() % VECTOR_BYTES == 0 else tensor.clone()
 
 
 def _plan(direction: str, kernel: str, dtype: str, sizes: Sizes, shapes: tuple[int, ...], device) -> Plan:
@@ -143,3 +147,29 @@ def _configured(compiled, grid: tuple[int, int, int], threads: int, device: torc
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Numba warns of small grids; a decoder's is small
         return compiled[grid, threads, cuda.external_stream(stream) if stream else 0]
+
+
+def why_not_fast(value: Tensor) -> str | None:
+    """Why the fast kernel cannot take `value` (N, S, M, D), in words; None if it can."""
+    dtype, channels = str(value.dtype).removeprefix("torch."), value.shape[-1]
+    if dtype not in PER_LANE:
+        return f"the fast kernel takes float32, float16 or bfloat16 values, not {value.dtype}"
+    together = PER_LANE[dtype]
+    if channels % together:
+        return f"the fast kernel loads {together} channels of {value.dtype} at a time, and {channels} is no multiple"
+    if not 0 < channels <= together * MAX_LANES:
+        return f"the fast kernel takes at most {together * MAX_LANES} channels of {value.dtype} a head, not {channels}"
+    capability = torch.cuda.get_device_capability(value.device) if value.is_cuda else BFLOAT16_CAPABILITY
+    if value.dtype == torch.bfloat16 and capability < BFLOAT16_CAPABILITY:
+        return f"bfloat16 needs a GPU of compute capability 8.0, this one has {capability[0]}.{capability[1]}"
+    return None
+
+
+def choose_kernel(value: Tensor) -> str:
+    """ "fast" where it applies, else "textbook"."""
+    return "textbook" if why_not_fast(value) else "fast"
+
+
+def index_overflow(value: Tensor, sampling_locations: Tensor) -> str | None:
+    """One sentence if an index within one image would not fit into int32; None if all do."""
+    return sizes_overflow(_sizes(value, sampling_locations))

@@ -4,11 +4,11 @@ The same plan serves a GPU, which is given pointers, and the simulator, which is
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-INT32_LIMIT = 2**31 - 1
-MAX_IMAGES = 65535  # the grid's z axis; more images take more launches
+from defdetr_cuda.limits import INT32_LIMIT, VECTOR_BYTES
 
 
 class Sizes(NamedTuple):
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
     scalars: tuple[tuple[int, ...], ...]  # the arguments after the arrays: tuples of int32
 
 
-def index_overflow(sizes: Sizes) -> str | None:
+def sizes_overflow(sizes: Sizes) -> str | None:
     """One sentence if an index within one image would not fit into int32; None if all do."""
     counts = {
         "value": ("S · M · D", sizes.tokens * sizes.heads * sizes.channels),
@@ -44,7 +44,7 @@ def index_overflow(sizes: Sizes) -> str | None:
         if count > INT32_LIMIT:
             return (
                 f"`{name}` has {letters} = {count} numbers in one image, more than the {INT32_LIMIT} that the CUDA "
-                "kernels can index; split the queries or the heads over several calls"
+                "kernels can index; split the queries or the heads over several calls."
             )
     return None
 
@@ -81,7 +81,8 @@ BLOCK_THREADS = {"forward": 512, "backward": 256}
 ROUND_POINTS = {"forward": 8, "backward": 4}
 SEQUENCE_TILE = 16  # queries; small, because a decoder has few queries and a GPU many processors
 TILES = ((8, 8), (4, 8), (4, 4), (2, 4), (2, 2))  # largest first; a square has the most neighbours in common
-PER_LANE = {"float32": 4, "float16": 8, "bfloat16": 8}  # channels of one 128-bit load
+MAX_LANES = min(BLOCK_THREADS.values()) // math.prod(TILES[-1])  # threads that share a query, in the smallest tile
+PER_LANE = {"float32": VECTOR_BYTES // 4, "float16": VECTOR_BYTES // 2, "bfloat16": VECTOR_BYTES // 2}  # channels
 STORED_AS = {"float32": "float32", "float16": "uint16", "bfloat16": "uint16"}
 
 

@@ -5,7 +5,8 @@ Set NUMBA_ENABLE_CUDASIM=1 before Numba is imported. Meant for lessons and tests
 
 import numpy as np
 
-from defdetr_cuda.plans import MAX_IMAGES, Plan, Sizes, fast_plan, textbook_plan
+from defdetr_cuda.limits import MAX_IMAGES
+from defdetr_cuda.plans import Plan, Sizes, fast_plan, textbook_plan
 
 
 def sizes_of(value: np.ndarray, weights: np.ndarray) -> Sizes:

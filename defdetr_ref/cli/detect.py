@@ -13,8 +13,7 @@ from torch import nn
 
 from defdetr_ref import checkpoints
 from defdetr_ref.cli import common
-from defdetr_ref.evaluation import evaluation_mode
-from defdetr_ref.postprocess import postprocess
+from defdetr_ref.inference import evaluation_mode, postprocess
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
 

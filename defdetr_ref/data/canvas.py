@@ -102,7 +102,7 @@ def size_classes(size: tuple[int, int]) -> dict[str, list[float]]:
     return {"small": [0.0, small], "medium": [small, large], "large": [large, NO_LIMIT]}
 
 
-def draw_sides(config: CanvasConfig, rng: np.random.Generator) -> Float[np.ndarray, "objects"]:
+def draw_sides(config: CanvasConfig, rng: np.random.Generator) -> Float[np.ndarray, " objects"]:
     """How many objects, and the longer side of each: log-uniform between the config's limits."""
     count = rng.integers(config.min_objects, config.max_objects, endpoint=True)
     return np.exp(rng.uniform(math.log(config.min_side), math.log(config.max_side), size=count))

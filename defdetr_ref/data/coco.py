@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from defdetr_ref.batching import pad_images
 from defdetr_ref.data.transforms import PlainTransform, Target, clip_boxes, has_area
-from defdetr_ref.pyramid import pad_images
 
 Transform = Callable[[Image.Image, Target, np.random.Generator], tuple[Tensor, Target]]
 

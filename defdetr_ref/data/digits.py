@@ -51,8 +51,8 @@ class Sources:
     """What one split is drawn from."""
 
     inks: list[Float32[np.ndarray, "_ _"]]  # opacity of each scan, in [0, 1]
-    digits: Int[np.ndarray, "scans"]  # what it shows, 0 … 9
-    numbers: Int[np.ndarray, "scans"]  # which of all scans it is
+    digits: Int[np.ndarray, " scans"]  # what it shows, 0 … 9
+    numbers: Int[np.ndarray, " scans"]  # which of all scans it is
     photos: list[UInt8[np.ndarray, "_ _ 3"]]  # this split's part of each
     crop_height: int  # of the largest piece; the same in both splits, so that they look alike
 

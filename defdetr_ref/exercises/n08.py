@@ -20,7 +20,7 @@ from defdetr_ref.positions import (
 
 def proposals_of_level(
     level_mask: Bool[Tensor, "height width"], level: int
-) -> tuple[Float[Tensor, "token 4"], Bool[Tensor, "token"]]:
+) -> tuple[Float[Tensor, "token 4"], Bool[Tensor, " token"]]:
     """Pixel by pixel: a square around its centre, in shares of the image, and whether it may be used."""
     height, width = level_mask.shape
     valid_height, valid_width = int((~level_mask[:, 0]).sum()), int((~level_mask[0]).sum())
@@ -69,7 +69,7 @@ def examine_choice(answer: Callable) -> None:
             raise WrongAnswer("the chosen boxes still carry a gradient to the proposals")
 
 
-def embed_box(box: Float[Tensor, "4"], dim: int) -> Float[Tensor, "features"]:
+def embed_box(box: Float[Tensor, "4"], dim: int) -> Float[Tensor, " features"]:
     """`dim` features for each of the four numbers: sine and cosine in turn, at ever lower frequencies."""
     features = []
     for number in box.tolist():

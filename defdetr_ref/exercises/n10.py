@@ -34,7 +34,7 @@ def examine_groups(answer: Callable) -> None:
 
 def recall_and_precision(
     detections: list[tuple[int, float, Box]], truth: dict[int, list[Box]], threshold: float
-) -> tuple[Float[Tensor, "detection"], Float[Tensor, "detection"]]:
+) -> tuple[Float[Tensor, " detection"], Float[Tensor, " detection"]]:
     """Recall and precision after each detection, by falling score. An object is found once; the next one is wrong."""
     taken, right = set(), []
     for image_id, _, box in sorted(detections, key=lambda detection: -detection[1]):

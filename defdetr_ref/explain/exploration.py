@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, denormalize
-from defdetr_ref.evaluation import evaluation_mode
 from defdetr_ref.explain.outputs import Objects, objects_of, proposal_scores
 from defdetr_ref.explain.recording import AttentionRecord, ForwardPass, record
+from defdetr_ref.inference import evaluation_mode
 
 NO_PART = "attention"  # what a module outside encoder and decoder is called
 MAX_SIDE = 1333  # px; a larger photo is made smaller before the model sees it, as in the published evaluation

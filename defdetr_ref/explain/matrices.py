@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from defdetr_ref.dense import DetrBaseline
-from defdetr_ref.evaluation import evaluation_mode
 from defdetr_ref.explain.recording import AttentionRecord, record
+from defdetr_ref.inference import evaluation_mode
 from defdetr_ref.layers import DenseAttention
 from defdetr_ref.ops import ms_deform_attn
 from defdetr_ref.positions import pixel_centres

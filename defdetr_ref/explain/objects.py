@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from defdetr_ref.boxes import cxcywh_to_xyxy
-from defdetr_ref.evaluation import evaluation_mode
 from defdetr_ref.explain.figures import plot_refinement
 from defdetr_ref.explain.recording import record
 from defdetr_ref.explain.sampling import plot_attention_pair
+from defdetr_ref.inference import evaluation_mode
 from defdetr_ref.matching import hungarian_match
 
 

@@ -3,7 +3,6 @@
 Only shapes and dtypes are looked at, never numbers, so nothing is read, copied or allocated.
 """
 
-import math
 import operator
 from collections.abc import Sequence
 from typing import NoReturn
@@ -112,27 +111,14 @@ def _check_dtypes(value: Tensor, sampling_locations: Tensor, attention_weights: 
         )
 
 
-def index_overflow(value: Tensor, sampling_locations: Tensor) -> str | None:
-    """One sentence on what has too many numbers an image for 32-bit indices, as on a GPU; None if nothing has."""
-    queries, heads = sampling_locations.shape[1:3]
-    return (
-        _overflow("value", value, "S·M·D", math.prod(value.shape[1:]))
-        or _overflow("sampling_locations", sampling_locations, "Q·M·L·K·2", math.prod(sampling_locations.shape[1:]))
-        or _overflow("sampling_locations", sampling_locations, "Q·M·D", queries * heads * value.shape[3])
-    )
-
-
 def token_overflow(value: Tensor) -> str | None:
     """One sentence if an image has too many tokens for 32-bit indices, as the CPU kernels use; None if not."""
-    return _overflow("value", value, "S", value.shape[1])
-
-
-def _overflow(name: str, tensor: Tensor, letters: str, count: int) -> str | None:
-    if count < INT32_END:
+    tokens = value.shape[1]
+    if tokens < INT32_END:
         return None
     return (
-        f"`{name}` has shape {tuple(tensor.shape)}, so that {letters} = {count}; "
-        f"expected less than 2³¹ = {INT32_END} for one image, because indices have 32 bits."
+        f"`value` has shape {tuple(value.shape)}, so that S = {tokens}; expected less than 2³¹ = {INT32_END} for one "
+        "image, because indices have 32 bits."
     )
 
 

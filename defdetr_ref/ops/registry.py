@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from defdetr_ref.ops.checks import REDUCED, check_operator_inputs, index_overflow, normalise_shapes, token_overflow
+from defdetr_ref.ops.checks import REDUCED, check_operator_inputs, normalise_shapes, token_overflow
 from defdetr_ref.ops.compiled import ms_deform_attn_compiled
 from defdetr_ref.ops.loops_autograd import ms_deform_attn_loops
 from defdetr_ref.ops.torch_ref import ms_deform_attn_torch
@@ -38,7 +38,9 @@ def why_not(backend: str, value: Tensor, sampling_locations: Tensor) -> str | No
             return problem
         if value.device.type != "cuda":
             return f"It takes tensors on an NVIDIA GPU, and these are on {value.device}."
-        return index_overflow(value, sampling_locations)
+        import defdetr_cuda
+
+        return defdetr_cuda.index_overflow(value, sampling_locations)
     return None
 
 

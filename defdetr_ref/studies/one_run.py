@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.shapes import write_shapes
 from defdetr_ref.data.transforms import PlainTransform
-from defdetr_ref.evaluation import evaluation_mode
 from defdetr_ref.explain.matrices import attention_matrices, normalised_entropy, spatial_spread
+from defdetr_ref.inference import evaluation_mode
 from defdetr_ref.provenance import machine, versions
-from defdetr_ref.studies.convergence import MODELS, Run, Settings
+from defdetr_ref.studies.plan import MODELS, Run, Settings
 from defdetr_ref.studies.results import as_json, finished, write_json
 from defdetr_ref.training import train
 

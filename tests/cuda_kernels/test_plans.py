@@ -7,7 +7,7 @@ from defdetr_cuda.plans import (
     choose_tile,
     divisor_up_to,
     fast_plan,
-    index_overflow,
+    sizes_overflow,
     textbook_plan,
 )  # fmt: skip
 
@@ -40,8 +40,8 @@ def test_rounds_divide_the_points():
 
 
 def test_indices_that_do_not_fit_are_named():
-    assert index_overflow(SIZES) is None
-    assert index_overflow(SIZES._replace(tokens=2**31 // 24)) is None
-    assert "`value` has S · M · D" in index_overflow(SIZES._replace(tokens=2**31 // 24 + 1))
-    assert "`output` has Q · M · D" in index_overflow(SIZES._replace(queries=2**31 // 24 + 1, points=1, levels=1))
-    assert "`sampling_locations` has Q · M · L · K · 2" in index_overflow(SIZES._replace(queries=2**31 // 60 + 1))
+    assert sizes_overflow(SIZES) is None
+    assert sizes_overflow(SIZES._replace(tokens=2**31 // 24)) is None
+    assert "`value` has S · M · D" in sizes_overflow(SIZES._replace(tokens=2**31 // 24 + 1))
+    assert "`output` has Q · M · D" in sizes_overflow(SIZES._replace(queries=2**31 // 24 + 1, points=1, levels=1))
+    assert "`sampling_locations` has Q · M · L · K · 2" in sizes_overflow(SIZES._replace(queries=2**31 // 60 + 1))

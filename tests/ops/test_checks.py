@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from defdetr_cuda import index_overflow
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops import BACKENDS, explain_choice, registry
-from defdetr_ref.ops.checks import index_overflow, normalise_shapes, token_overflow
+from defdetr_ref.ops.checks import normalise_shapes, token_overflow
 from tests.ops.cases import SHAPES, make_inputs
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -142,9 +143,9 @@ def huge(level, counts, queries, points, device="cpu"):
 
 
 LIMITS = {
-    "S·M·D": dict(level=(2**14, 2**14), counts=(2, 2, 4), queries=1, points=1),
-    "Q·M·L·K·2": dict(level=(3, 1), counts=(2, 2, 4), queries=2**27, points=4),
-    "Q·M·D": dict(level=(3, 1), counts=(2, 2, 64), queries=2**24, points=1),
+    "S · M · D": dict(level=(2**14, 2**14), counts=(2, 2, 4), queries=1, points=1),
+    "Q · M · L · K · 2": dict(level=(3, 1), counts=(2, 2, 4), queries=2**27, points=4),
+    "Q · M · D": dict(level=(3, 1), counts=(2, 2, 64), queries=2**24, points=1),
 }
 
 
@@ -152,7 +153,7 @@ LIMITS = {
 def test_indices_that_need_more_than_32_bits(letters, monkeypatch):
     """Refused for the kernels of a GPU before any runs; "auto" takes torch. FakeTensors stand in for the GPU."""
     monkeypatch.setattr(registry, "cuda_problem", lambda: None)
-    words = rf"`\w+` has shape \(2, .*\), so that {letters} = 2147483648; expected less than 2³¹ = 2147483648 for one"
+    words = rf"`\w+` has {letters} = 2147483648 numbers in one image, more than the 2147483647 that"
     case = LIMITS[letters]
     with FakeTensorMode():
         tensors = huge(**case, device="cuda")
@@ -165,7 +166,7 @@ def test_indices_that_need_more_than_32_bits(letters, monkeypatch):
 def test_indices_that_just_fit():
     value, locations, _ = huge((2**14 - 1, 2**14), (2, 2, 4), 2**24 - 1, 1)
     assert index_overflow(value, locations) is None
-    assert "S·M·D" in index_overflow(torch.zeros(()).expand(1, 2**28, 2, 4), locations)
+    assert "S · M · D" in index_overflow(torch.zeros(()).expand(1, 2**28, 2, 4), locations)
 
 
 def test_the_cpu_kernels_count_tokens_with_32_bits():

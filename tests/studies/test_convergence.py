@@ -7,19 +7,9 @@ import torch
 
 from defdetr_ref.cli import main
 from defdetr_ref.studies import convergence, one_run
-from defdetr_ref.studies.convergence import (
-    MODELS,
-    Run,
-    Settings,
-    best_rates,
-    final_runs,
-    quick_settings,
-    read_runs,
-    run_study,
-    search_runs,
-    table,
-)
+from defdetr_ref.studies.convergence import read_runs, run_study, table
 from defdetr_ref.studies.one_run import Measurement, do_run, draw_data, new_model
+from defdetr_ref.studies.plan import MODELS, Run, Settings, best_rates, final_runs, quick_settings, search_runs
 from defdetr_ref.studies.timing import threads
 
 SMALL = replace(

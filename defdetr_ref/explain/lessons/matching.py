@@ -11,7 +11,6 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from torch import Tensor
 
 from defdetr_ref.boxes import cxcywh_to_xyxy
-from defdetr_ref.detector import FOREGROUND_PRIOR
 from defdetr_ref.explain.sampling import Picture
 from defdetr_ref.explain.style import (
     FONT_SIZE,
@@ -23,6 +22,7 @@ from defdetr_ref.explain.style import (
     panels,
     show_image,
 )
+from defdetr_ref.layers import FOREGROUND_PRIOR
 from defdetr_ref.losses import focal_loss
 from defdetr_ref.matching import Assignment
 

@@ -1,9 +1,25 @@
-"""From the model's answer to detections: the best (query, class) pairs, boxes in pixels. No NMS, no threshold."""
+"""A trained model at work: evaluation mode, and from its answer to detections. No NMS, no threshold."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from defdetr_ref.boxes import cxcywh_to_xyxy
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Dropout and gradients off inside the block; every module's own train/eval mode back after it."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 @torch.no_grad()
