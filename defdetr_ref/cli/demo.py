@@ -15,6 +15,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run the demo; it says which page to open."""
-    from defdetr_ref import demo
+    from defdetr_ref.demo import run as demo  # brings matplotlib, pycocotools and the data sets
 
     demo.run(args.out, data=args.data, seed=args.seed, quick=args.quick)

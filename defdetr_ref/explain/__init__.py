@@ -11,7 +11,7 @@ save_explorer("page.html", model, image)   # the same as a file
 import importlib
 from typing import Any
 
-from defdetr_ref.explain.explorer_page import save_explorer
+from defdetr_ref.explain.explorer.page import save_explorer
 from defdetr_ref.explain.figures import figure_facts, plot_curves, plot_predictions, plot_refinement
 from defdetr_ref.explain.objects import explain_objects
 from defdetr_ref.explain.recording import (
@@ -48,7 +48,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`Explorer` is imported when it is first used: it alone needs anywidget."""
     if name == "Explorer":
-        return importlib.import_module(f"{__name__}.explorer").Explorer
+        return importlib.import_module(f"{__name__}.explorer.widget").Explorer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -16,8 +16,8 @@ from site_parts.explorer import write_recording
 
 from defdetr_ref import checkpoints
 from defdetr_ref.data.coco import CocoDetection
-from defdetr_ref.explain.explorer_page import open_images
-from defdetr_ref.explain.explorer_state import describe
+from defdetr_ref.explain.explorer.page import open_images
+from defdetr_ref.explain.explorer.state import describe
 
 IMAGES, LEAST_OBJECTS = 2, 3
 OUT = Path(__file__).parent / "recording.npz"

@@ -14,8 +14,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from defdetr_ref.explain.explorer_page import first_view, write_explorer_page
-from defdetr_ref.explain.explorer_state import State
+from defdetr_ref.explain.explorer.page import first_view, write_explorer_page
+from defdetr_ref.explain.explorer.state import State
 
 RECORDING = Path("explorer") / "recording.npz"
 PAGE = "explorer_page.html"

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from defdetr_ref import explain
-from defdetr_ref.explain.explorer_page import first_view, module_source, open_images, style_source
-from defdetr_ref.explain.explorer_state import describe
-from defdetr_ref.explain.explorer_table import pack_rows
+from defdetr_ref.explain.explorer.page import first_view, module_source, open_images, style_source
+from defdetr_ref.explain.explorer.state import describe
+from defdetr_ref.explain.explorer.table import pack_rows
 from tests.small_models import small_model
 
 HEIGHT, WIDTH = 96, 160
@@ -270,7 +270,7 @@ def test_a_tooltip_tells_the_numbers(decoder, explorations):
 
 
 def test_without_an_answer_the_nearest_query_of_the_table_is_shown(page, explorations, monkeypatch):
-    monkeypatch.setattr("defdetr_ref.explain.explorer_table.TABLE_BYTES", 36_000)
+    monkeypatch.setattr("defdetr_ref.explain.explorer.table.TABLE_BYTES", 36_000)
     open_page(page, explorations[:1], part="encoder", layer=0, query=0)
     page.mouse.click(*spot(page, 0.32, 0.55))  # pixel (6, 6); the table has those in rows 3, 9 and columns 5, 15
     shown = facts(page)

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from site_parts.explorer import RECORDING, read_recording, write_recording
 
-from defdetr_ref.explain.explorer_page import open_images
-from defdetr_ref.explain.explorer_state import describe
+from defdetr_ref.explain.explorer.page import open_images
+from defdetr_ref.explain.explorer.state import describe
 from tests.site.building import DOCS
 from tests.small_models import small_model
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from defdetr_ref.explain.exploration import explore
-from defdetr_ref.explain.explorer_state import State, describe
-from defdetr_ref.explain.outputs import category_names
+from defdetr_ref.explain.explorer.exploration import explore
+from defdetr_ref.explain.explorer.outputs import category_names
+from defdetr_ref.explain.explorer.state import State, describe
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = (

@@ -3,7 +3,7 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
-from defdetr_ref.explain.page import EmbeddedSection, PictureSection, write_page
+from defdetr_ref.demo.page import EmbeddedSection, PictureSection, write_page
 
 
 class Links(HTMLParser):

@@ -30,11 +30,11 @@ from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.digits import write_digits
 from defdetr_ref.data.shapes import write_shapes
 from defdetr_ref.data.transforms import PlainTransform
-from defdetr_ref.demo_report import EXPLORER_TEXT, PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
+from defdetr_ref.demo.page import EmbeddedSection, PictureSection
+from defdetr_ref.demo.report import EXPLORER_TEXT, PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
 from defdetr_ref.detector import DeformableDETR
 from defdetr_ref.evaluation import evaluate, jsonable
 from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions, save_explorer
-from defdetr_ref.explain.page import EmbeddedSection, PictureSection
 from defdetr_ref.inference import evaluation_mode, postprocess
 from defdetr_ref.provenance import machine, versions
 from defdetr_ref.training import TrainConfig, train

@@ -1,5 +1,5 @@
 // What the page knows: the table of points, where pixels and objects are, and which of them is meant by a click.
-// Places are x, y in [0, 1] of the image. All files beside this one share one scope; see explorer_page.py.
+// Places are x, y in [0, 1] of the image. All files beside this one share one scope; see page.py.
 
 /** The bytes of a trait, however it arrived: a DataView from a notebook, base64 from a saved page. */
 function asBytes(value) {

@@ -15,11 +15,17 @@ import numpy as np
 import traitlets
 from torch import nn
 
-from defdetr_ref.explain.exploration import Exploration, Points
-from defdetr_ref.explain.explorer_page import first_view, module_source, open_images, style_source, write_explorer_page
-from defdetr_ref.explain.explorer_state import describe
-from defdetr_ref.explain.explorer_table import pack_rows
-from defdetr_ref.explain.outputs import category_names
+from defdetr_ref.explain.explorer.exploration import Exploration, Points
+from defdetr_ref.explain.explorer.outputs import category_names
+from defdetr_ref.explain.explorer.page import (
+    first_view,
+    module_source,
+    open_images,
+    style_source,
+    write_explorer_page,
+)
+from defdetr_ref.explain.explorer.state import describe
+from defdetr_ref.explain.explorer.table import pack_rows
 
 try:
     import anywidget

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from defdetr_ref import demo, demo_report
+from defdetr_ref.demo import report
+from defdetr_ref.demo import run as demo
 from defdetr_ref.evaluation import FIGURES
 
 SHOWN = ("predictions.png", "attention.png", "refinement.png", "curves.png", "explorer.html")
@@ -31,7 +32,7 @@ def test_the_seed_reaches_the_training_and_the_backbone_learns():
     "seconds, text", [(0.04, "0.0 s"), (59.4, "59.4 s"), (59.7, "1 min 0 s"), (725.2, "12 min 5 s")]
 )
 def test_durations_read_well(seconds, text):
-    assert demo_report.duration(seconds) == text
+    assert report.duration(seconds) == text
 
 
 def test_another_model_in_the_folder_is_refused(tmp_path):

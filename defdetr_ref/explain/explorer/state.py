@@ -16,8 +16,8 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from defdetr_ref.explain.exploration import Exploration, asks_pixels
-from defdetr_ref.explain.explorer_table import (
+from defdetr_ref.explain.explorer.exploration import Exploration, asks_pixels
+from defdetr_ref.explain.explorer.table import (
     ABSENT,
     PLACE_STEPS,
     REFERENCE_NUMBERS,

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, denormalize
-from defdetr_ref.explain.outputs import Objects, objects_of, proposal_scores
+from defdetr_ref.explain.explorer.outputs import Objects, objects_of, proposal_scores
 from defdetr_ref.explain.recording import AttentionRecord, ForwardPass, record
 from defdetr_ref.inference import evaluation_mode
 

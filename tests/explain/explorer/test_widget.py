@@ -16,10 +16,10 @@ from torch import nn
 import defdetr_ref
 from defdetr_ref import explain
 from defdetr_ref.data.transforms import denormalize, normalize
-from defdetr_ref.explain.exploration import as_tensor, explore
-from defdetr_ref.explain.explorer_page import first_view, module_source
-from defdetr_ref.explain.explorer_state import describe
-from defdetr_ref.explain.outputs import objects_of
+from defdetr_ref.explain.explorer.exploration import as_tensor, explore
+from defdetr_ref.explain.explorer.outputs import objects_of
+from defdetr_ref.explain.explorer.page import first_view, module_source
+from defdetr_ref.explain.explorer.state import describe
 from tests.small_models import small_config, small_model
 
 anywidget = pytest.importorskip("anywidget")
@@ -152,7 +152,7 @@ def test_a_query_that_python_is_asked_for_is_answered(explorer):
 
 
 def test_a_large_model_sends_a_part_of_its_queries(model, image, monkeypatch):
-    monkeypatch.setattr("defdetr_ref.explain.explorer_table.TABLE_BYTES", 36_000)  # 40 rows for each of 4 layers
+    monkeypatch.setattr("defdetr_ref.explain.explorer.table.TABLE_BYTES", 36_000)  # 40 rows for each of 4 layers
     explorer = explain.Explorer(model, image)
     encoder, *decoder = explorer.about["images"][0]["layers"]
     assert len(explorer.table) <= 36_000 and all(layer["inTable"] is None for layer in decoder)
@@ -305,12 +305,12 @@ def test_a_page_is_saved_without_anywidget(model, image, tmp_path, monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", missing)
-    monkeypatch.delitem(sys.modules, "defdetr_ref.explain.explorer", raising=False)
+    monkeypatch.delitem(sys.modules, "defdetr_ref.explain.explorer.widget", raising=False)
     assert explain.save_explorer(tmp_path / "page.html", model, image).stat().st_size > 10_000
     with pytest.raises(
         ImportError, match=r"Explorer needs the package anywidget.*pip install 'defdetr-ref\[notebooks\]'"
     ):
-        importlib.import_module("defdetr_ref.explain.explorer")
+        importlib.import_module("defdetr_ref.explain.explorer.widget")
 
 
 def test_the_module_can_be_loaded_as_it_is():

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from defdetr_ref.explain.exploration import explore
+from defdetr_ref.explain.explorer.exploration import explore
 from tests.explain import hugging_face_models as models
 
-Explorer = pytest.importorskip("defdetr_ref.explain.explorer", exc_type=ImportError).Explorer
+Explorer = pytest.importorskip("defdetr_ref.explain.explorer.widget", exc_type=ImportError).Explorer
 transformers = pytest.importorskip("transformers")
 TOKENS, QUERIES = 12 * 20 + 6 * 10 + 3 * 5, 7
 IMAGE = torch.randn(3, models.HEIGHT, models.WIDTH, generator=torch.Generator().manual_seed(0))

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from defdetr_ref.demo.page import PictureSection, write_page
 from defdetr_ref.evaluation import FIGURES
-from defdetr_ref.explain.page import PictureSection, write_page
 
 SCORE_THRESHOLD = 0.3  # of the boxes that the page shows
 

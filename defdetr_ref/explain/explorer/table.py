@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from defdetr_ref.explain.exploration import Exploration, asks_pixels
+from defdetr_ref.explain.explorer.exploration import Exploration, asks_pixels
 from defdetr_ref.explain.recording import AttentionRecord
 
 PLACE_STEPS = 8192
