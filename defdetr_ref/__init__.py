@@ -25,10 +25,13 @@ __all__ = [
     "pad_images",
     "postprocess",
 ]
-LATER = ("data", "evaluation", "explain", "training")  # imported when first used: they bring matplotlib and pycocotools
+LATER = {  # imported when first used: they bring matplotlib and pycocotools
+    **{name: f"{__name__}.{name}" for name in ("data", "evaluation", "explain", "training")},
+    "exercises": f"{__name__}.course.exercises",  # the notebooks' short name
+}
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in LATER:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(LATER[name])
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

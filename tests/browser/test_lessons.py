@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from defdetr_ref.explain.lessons.areas import CELL, areas_picture
-from defdetr_ref.explain.lessons.bilinear import read
-from defdetr_ref.explain.lessons.map import model_map, notebook_file
+from defdetr_ref.course.figures.areas import CELL, areas_picture
+from defdetr_ref.course.figures.bilinear import read
+from defdetr_ref.course.figures.map import model_map, notebook_file
 
 HEIGHT, WIDTH = 3, 5
 IMAGE = torch.arange(HEIGHT * WIDTH).view(HEIGHT, WIDTH).remainder(7) / 10  # two decimals, as the picture has

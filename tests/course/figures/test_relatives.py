@@ -1,0 +1,55 @@
+"""The pictures of attention matrices, checked by what was drawn."""
+
+import numpy as np
+import pytest
+import torch
+
+from defdetr_ref.course.figures.relatives import matrix_facts, plot_matrices, plot_row, rank, row_facts
+
+HEIGHT, WIDTH = 2, 3
+generator = torch.Generator().manual_seed(0)
+BAND = torch.eye(6) + torch.diag(torch.ones(5), 1)  # each token and the next …
+BAND[5, :4] = 1  # … and the last one more: rows and columns are not alike
+FLAT = torch.rand(6, 1, generator=generator) @ torch.rand(1, 6, generator=generator)
+MATRICES = {"band": BAND, "flat": FLAT}
+
+
+def test_each_matrix_has_a_panel_with_rows_for_queries():
+    figure = plot_matrices(MATRICES)
+    for ax, matrix in zip(figure.axes, MATRICES.values(), strict=True):
+        (picture,) = ax.images
+        drawn = picture.get_array()
+        np.testing.assert_array_equal(np.ma.filled(drawn, 0), matrix.numpy())
+        np.testing.assert_array_equal(np.ma.getmaskarray(drawn), matrix.numpy() == 0)  # zeros are white
+        assert picture.get_clim() == (0, pytest.approx(matrix.max().item()))
+        assert picture.origin == "upper"
+
+
+def test_matrix_facts_are_read_from_the_picture():
+    assert matrix_facts(plot_matrices(MATRICES)) == [
+        "band: 6×6, 2 to 5 keys for each query, 42 % not zero, rank 6",
+        "flat: 6×6, 6 keys for each query, 100 % not zero, rank 1",
+    ]
+
+
+def test_a_row_is_laid_out_as_the_map():
+    figure = plot_row(MATRICES, 3, HEIGHT, WIDTH)
+    band, flat = figure.axes
+    np.testing.assert_array_equal(np.ma.filled(band.images[0].get_array(), 0), [[0, 0, 0], [1, 1, 0]])
+    np.testing.assert_allclose(flat.images[0].get_array(), FLAT[3].view(HEIGHT, WIDTH).numpy())
+    (query,) = (line for line in band.lines if line.get_gid() == "query")
+    assert query.get_xydata().tolist() == [[0, 1]]  # column, row of token 3
+    assert row_facts(figure) == ["band: 2 pixels, the farthest 1 away", "flat: 6 pixels, the farthest 2 away"]
+
+
+def test_rank_does_not_count_rounding():
+    factors = torch.rand(7, 2, generator=generator), torch.rand(2, 5, generator=generator)
+    assert rank(factors[0] @ factors[1]) == 2
+    assert rank(torch.eye(4, 6)) == 4
+
+
+def test_what_cannot_be_drawn_is_named():
+    with pytest.raises(ValueError, match="nothing to draw"):
+        plot_matrices({})
+    with pytest.raises(ValueError, match="'band' has 6 keys, not 2·4 = 8"):
+        plot_row(MATRICES, 0, 2, 4)
