@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.floors import floor_milliseconds, floors, machine_rates
 from benchmarks.implementations import BASELINE, available
+from benchmarks.lower_bounds import bound_milliseconds, lower_bounds, machine_rates
 from benchmarks.measuring import interleaved, summary
 from benchmarks.memory import DIRECTIONS, extra_peak_memory
 from benchmarks.workloads import WORKLOADS, Workload, tiny
@@ -23,11 +23,11 @@ def bench_operator(device: str, rounds: int, seed: int, names: list[str]) -> dic
     for name in names:
         for dtype in DTYPES[device]:
             workload = WORKLOADS[name](seed).to(device, dtype)
-            found = floors(workload)
+            bounds = lower_bounds(workload)
             row: dict[str, Any] = {
                 "workload": name,
                 "dtype": str(dtype).removeprefix("torch."),
-                "floors": found | {"milliseconds_forward": floor_milliseconds(found, rates)},
+                "lower_bounds": bounds | {"milliseconds_forward": bound_milliseconds(bounds, rates)},
             }
             for direction in DIRECTIONS:
                 runs = _runs(implementations, workload, direction)

@@ -25,12 +25,13 @@ def as_text(results: dict[str, Any]) -> str:
         *(f"not run: {name} ({why})" for name, why in operator["not_run"].items()),
     ]
     for row in operator["rows"]:
-        floors = row["floors"]
+        bounds = row["lower_bounds"]
         lines += [
             "",
-            f"{row['workload']}, {row['dtype']}: {floors['points']:,} points, {floors['gflop_forward']:g} GFLOP, "
-            f"{floors['megabytes_compulsory']:g} MB compulsory, {floors['megabytes_gathered']:g} MB gathered",
-            f"  floor of a forward pass (compulsory traffic, rate of a copy): {floors['milliseconds_forward']:g} ms",
+            f"{row['workload']}, {row['dtype']}: {bounds['points']:,} points, {bounds['gflop_forward']:g} GFLOP, "
+            f"{bounds['megabytes_compulsory']:g} MB compulsory, {bounds['megabytes_gathered']:g} MB gathered",
+            f"  lower bound of a forward pass (compulsory traffic, rate of a copy): "
+            f"{bounds['milliseconds_forward']:g} ms",
             f"  {'':16}{'forward':>14}{'':>9}{'forward + backward':>26}",
         ]
         for name in row["forward"]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from defdetr_ref.config import DeformableDETRConfig
-from defdetr_ref.layouts import layout_of, to_ours
+from defdetr_ref.state_dict_keys import layout_of, to_ours
 
 FORMAT = "defdetr-ref 1"
 SHOWN_KEYS = 5  # of a list of differing keys, in an error message

@@ -1,4 +1,4 @@
-"""How good are the boxes? COCO's twelve figures, computed by pycocotools.
+"""How good are the boxes? COCO's twelve metrics, computed by pycocotools.
 
 The path of a prediction: model -> top-k boxes of every image (postprocess) -> COCO's list of results -> COCOeval.
 Nothing is suppressed, clipped or thresholded on the way (published code): a set predictor does not need it, and AP
@@ -29,7 +29,7 @@ from tqdm import tqdm
 from defdetr_ref.data.coco import collate
 from defdetr_ref.inference import evaluation_mode, postprocess
 
-FIGURES = (  # in the order of COCOeval.stats
+METRICS = (  # in the order of COCOeval.stats
     "AP",
     "AP50",
     "AP75",
@@ -55,18 +55,18 @@ def evaluate(
     num_workers: int = 0,
     progress: bool = True,
 ) -> dict[str, float]:
-    """COCO's twelve figures of `model` on the images of `dataset`, by name (FIGURES), each in [0, 1].
+    """COCO's twelve metrics of `model` on the images of `dataset`, by name (METRICS), each in [0, 1].
 
     A figure is NaN where the data do not define it (COCOeval's -1: no object of that size class, say). An image that
     the dataset left out, because its file is damaged, is left out here as well. The model is switched to evaluation
     mode and back again.
     """
     options = {"batch_size": batch_size, "top_k": top_k, "num_workers": num_workers, "progress": progress}
-    results = detections(model, dataset, **options)
-    return coco_figures(dataset.coco, results, dataset.image_ids)
+    results = predict(model, dataset, **options)
+    return coco_metrics(dataset.coco, results, dataset.image_ids)
 
 
-def detections(
+def predict(
     model: nn.Module,
     dataset: Dataset,
     *,
@@ -87,15 +87,15 @@ def detections(
         for images, mask, targets in tqdm(loader, desc="evaluate", leave=False, disable=not progress):
             outputs = model(images.to(device), mask.to(device))
             sizes = [target["size"] for target in targets]
-            for target, found in zip(targets, postprocess(outputs, sizes, top_k=top_k), strict=True):
-                results += _coco_results(target["image_id"], found)
+            for target, detections in zip(targets, postprocess(outputs, sizes, top_k=top_k), strict=True):
+                results += _coco_results(target["image_id"], detections)
     return results
 
 
-def _coco_results(image_id: int, found: dict[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
-    """One dict per box of one image; `found` is what postprocess returns for it."""
+def _coco_results(image_id: int, detections: dict[str, torch.Tensor]) -> Iterator[dict[str, Any]]:
+    """One dict per box of one image; `detections` is what postprocess returns for it."""
     for score, label, box in zip(
-        found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+        detections["scores"].tolist(), detections["labels"].tolist(), detections["boxes"].tolist(), strict=True
     ):
         left, top, right, bottom = box
         yield {
@@ -106,10 +106,10 @@ def _coco_results(image_id: int, found: dict[str, torch.Tensor]) -> Iterator[dic
         }
 
 
-def coco_figures(
+def coco_metrics(
     annotations: dict[str, Any], results: list[dict[str, Any]], image_ids: Iterable[int]
 ) -> dict[str, float]:
-    """The twelve figures of `results` against the annotations of the images `image_ids`.
+    """The twelve metrics of `results` against the annotations of the images `image_ids`.
 
     annotations: a parsed COCO json. Its info may hold "size_classes", {"small": [low, high], …} in px², for images on
     which COCO's own limits (32² and 96²) would put every object into one class. Missing "iscrowd" means 0, missing
@@ -120,8 +120,8 @@ def coco_figures(
     rows = [_completed(row, number) for number, row in enumerate(annotations["annotations"], start=1)]
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress and its table
         truth = _index(annotations, rows)
-        found = truth.loadRes([dict(row) for row in results]) if results else _index(annotations, [])
-        judge = COCOeval(truth, found, iouType="bbox")
+        detections = truth.loadRes([dict(row) for row in results]) if results else _index(annotations, [])
+        judge = COCOeval(truth, detections, iouType="bbox")
         judge.params.imgIds = sorted(image_ids)
         judge.params.areaRngLbl = ["all", "small", "medium", "large"]
         judge.params.areaRng = [[0, 1e10], *(list(size_classes[name]) for name in judge.params.areaRngLbl[1:])]
@@ -130,7 +130,7 @@ def coco_figures(
         judge.summarize()
     undefined = -1
     return {
-        name: math.nan if value == undefined else float(value) for name, value in zip(FIGURES, judge.stats, strict=True)
+        name: math.nan if value == undefined else float(value) for name, value in zip(METRICS, judge.stats, strict=True)
     }
 
 

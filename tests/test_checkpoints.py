@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from defdetr_ref import DetrBaseline, checkpoints
-from defdetr_ref.layouts import source_keys, to_official
+from defdetr_ref.state_dict_keys import source_keys, to_official
 from tests.small_models import VARIANTS, small_config, small_model
 
 

@@ -11,11 +11,11 @@ from PIL import Image
 
 from defdetr_ref import checkpoints
 from defdetr_ref.cli import build_parser, main
-from defdetr_ref.cli.common import eval_transform, open_set, train_transform
+from defdetr_ref.cli.common import eval_transform, load_dataset, train_transform
 from defdetr_ref.cli.detect import draw, output_names
 from defdetr_ref.cli.train import overrides, train_config
 from defdetr_ref.data.transforms import EvalTransform, PaperTrainTransform, PlainTransform
-from defdetr_ref.evaluation import FIGURES
+from defdetr_ref.evaluation import METRICS
 from defdetr_ref.training import TrainConfig, notes_of
 
 SMALL = "--set d_model=32 num_heads=4 num_points=2 encoder_layers=1 decoder_layers=2 d_ffn=40 num_queries=9".split()
@@ -91,11 +91,11 @@ def test_eval_prints_the_figures_and_writes_them(trained, drawn, tmp_path, capsy
     out = tmp_path / "deep" / "metrics.json"
     assert defdetr("eval", trained / "last.pt", "--data", drawn, "--out", out, "--device", "cpu") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(FIGURES)
-    assert list(json.loads(out.read_text())) == list(FIGURES)
+    assert [line.split()[0] for line in lines] == list(METRICS)
+    assert list(json.loads(out.read_text())) == list(METRICS)
     files = ["--images", drawn / "val", "--annotations", drawn / "val.json"]
     assert defdetr("eval", trained / "last.pt", *files, "--batch-size", 1, "--device", "cpu") == 0
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(FIGURES)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METRICS)
 
 
 def test_detect_draws_and_lists(trained, drawn, tmp_path, capsys):
@@ -150,7 +150,7 @@ def test_demo_is_called_with_its_options(monkeypatch):
 def edited_set(drawn, **info):
     """The drawn training set with other entries in its info; None removes one."""
     args = build_parser().parse_args(["eval", "x", "--data", str(drawn)])
-    dataset = open_set((drawn / "train", drawn / "train.json"), args)
+    dataset = load_dataset((drawn / "train", drawn / "train.json"), args)
     dataset.coco["info"] = {key: value for key, value in {**dataset.coco["info"], **info}.items() if value is not None}
     dataset.size_classes = dataset.coco["info"].get("size_classes")
     return dataset

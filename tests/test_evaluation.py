@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from defdetr_ref.evaluation import FIGURES, coco_figures, detections, evaluate, jsonable, table
+from defdetr_ref.evaluation import METRICS, coco_metrics, evaluate, jsonable, predict, table
 from defdetr_ref.inference import evaluation_mode
 
 
@@ -32,8 +32,8 @@ OBJECTS = [(1, 3, 5, 5, 20, 10), (1, 7, 40, 10, 40, 40), (2, 3, 10, 20, 12, 30),
 
 
 def test_the_truth_itself_scores_one():
-    figures = coco_figures(annotations(OBJECTS), results(OBJECTS), [1, 2])
-    assert tuple(figures) == FIGURES
+    figures = coco_metrics(annotations(OBJECTS), results(OBJECTS), [1, 2])
+    assert tuple(figures) == METRICS
     assert figures["AP"] == figures["AP75"] == figures["AP_small"] == figures["AR100"] == pytest.approx(1.0)
     assert figures["AR1"] == pytest.approx((2 / 3 + 1) / 2)  # category 3 has two of its three objects in one image
     assert math.isnan(figures["AP_large"])  # there is no object above 96² px
@@ -42,30 +42,30 @@ def test_the_truth_itself_scores_one():
 def test_a_shifted_box_fails_only_the_strict_overlaps():
     truth = [(1, 3, 10, 10, 20, 20)]
     shifted = [(1, 3, 14, 10, 20, 20)]  # IoU 16 · 20 / (2 · 400 − 320) = 2/3: passes 0.50, 0.55, 0.60, 0.65
-    figures = coco_figures(annotations(truth), results(shifted), [1, 2])
+    figures = coco_metrics(annotations(truth), results(shifted), [1, 2])
     assert figures["AP50"] == pytest.approx(1.0)
     assert figures["AP75"] == pytest.approx(0.0)
     assert figures["AP"] == pytest.approx(0.4)
 
 
 def test_no_results_at_all():
-    figures = coco_figures(annotations(OBJECTS), [], [1, 2])
+    figures = coco_metrics(annotations(OBJECTS), [], [1, 2])
     assert figures["AP"] == figures["AR100"] == 0.0
     assert math.isnan(figures["AP_large"])
 
 
 def test_no_objects_at_all():
-    assert all(math.isnan(value) for value in coco_figures(annotations([]), results(OBJECTS), [1, 2]).values())
+    assert all(math.isnan(value) for value in coco_metrics(annotations([]), results(OBJECTS), [1, 2]).values())
 
 
 def test_only_the_given_images_count():
-    assert coco_figures(annotations(OBJECTS), results(OBJECTS[:2]), [1])["AP"] == pytest.approx(1.0)
-    assert coco_figures(annotations(OBJECTS), results(OBJECTS[:2]), [1, 2])["AP"] < 0.9
+    assert coco_metrics(annotations(OBJECTS), results(OBJECTS[:2]), [1])["AP"] == pytest.approx(1.0)
+    assert coco_metrics(annotations(OBJECTS), results(OBJECTS[:2]), [1, 2])["AP"] < 0.9
 
 
 def test_labels_that_are_no_category_are_ignored():
     stray = [(1, 5, 5, 5, 20, 10), (2, 0, 1, 1, 9, 9)]
-    figures = coco_figures(annotations(OBJECTS), results(stray, score=0.99) + results(OBJECTS), [1, 2])
+    figures = coco_metrics(annotations(OBJECTS), results(stray, score=0.99) + results(OBJECTS), [1, 2])
     assert figures["AP"] == pytest.approx(1.0)
 
 
@@ -73,18 +73,18 @@ def test_crowds_neither_help_nor_hurt():
     truth = annotations(OBJECTS[:1] + [(1, 3, 30, 20, 50, 30)])
     truth["annotations"][1]["iscrowd"] = 1
     inside_the_crowd = [(1, 3, 40, 30, 10, 10)]
-    figures = coco_figures(truth, results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])
+    figures = coco_metrics(truth, results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])
     assert figures["AP"] == pytest.approx(1.0)
     truth["annotations"][1]["iscrowd"] = 0
-    assert coco_figures(truth, results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])["AP"] < 0.6
+    assert coco_metrics(truth, results(inside_the_crowd, score=0.99) + results(OBJECTS[:1]), [1])["AP"] < 0.6
 
 
 def test_size_classes_of_the_annotations_are_used():
     # Found: the 12 x 12 object. Missed: the 24 x 24 one. By COCO's limits both are small, by these only the first is.
     found, missed = (1, 3, 5, 5, 12, 12), (1, 3, 40, 10, 24, 24)
     own = {"size_classes": {"small": [0, 400], "medium": [400, 900], "large": [900, 1e10]}}
-    by_coco = coco_figures(annotations([found, missed]), results([found]), [1])
-    by_file = coco_figures(annotations([found, missed], **own), results([found]), [1])
+    by_coco = coco_metrics(annotations([found, missed]), results([found]), [1])
+    by_file = coco_metrics(annotations([found, missed], **own), results([found]), [1])
     assert by_coco["AR_small"] == pytest.approx(0.5) and math.isnan(by_coco["AR_medium"])
     assert by_file["AR_small"] == pytest.approx(1.0) and by_file["AR_medium"] == 0.0
     assert by_coco["AP"] == by_file["AP"]
@@ -92,7 +92,7 @@ def test_size_classes_of_the_annotations_are_used():
 
 def test_nothing_is_printed_and_nothing_is_changed(capsys):
     truth, found = annotations(OBJECTS), results(OBJECTS)
-    coco_figures(truth, found, [1, 2])
+    coco_metrics(truth, found, [1, 2])
     assert capsys.readouterr().out == ""
     assert truth == annotations(OBJECTS) and found == results(OBJECTS)
 
@@ -155,7 +155,7 @@ def test_from_model_to_figures():
     figures = evaluate(model, Pictures(truth, [4, 1]), batch_size=2, progress=False)
     assert figures["AP"] == pytest.approx(1.0)  # image 2 is in the json, but not in the data set
     assert model.seen_training == [False] and model.training and model.dropout.training
-    found = detections(model, Pictures(truth, [4, 1]), batch_size=1, top_k=3, progress=False)
+    found = predict(model, Pictures(truth, [4, 1]), batch_size=1, top_k=3, progress=False)
     assert [row["image_id"] for row in found] == [4] * 3 + [1] * 3
     best = found[0]
     assert best["category_id"] == 7 and best["score"] == pytest.approx(torch.tensor(9.0).sigmoid().item())

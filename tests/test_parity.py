@@ -16,8 +16,8 @@ import torch
 import defdetr_ref
 from defdetr_ref import checkpoints
 from defdetr_ref.boxes import inverse_sigmoid
-from defdetr_ref.layouts import official_key, to_official
 from defdetr_ref.pyramid import resize_mask
+from defdetr_ref.state_dict_keys import official_key, to_official
 from tests.parity import official_weights
 
 PRESETS = {"single": "single_scale", "multi": "multi_scale", "refine": "box_refine", "two": "two_stage"}

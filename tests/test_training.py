@@ -17,9 +17,9 @@ from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.shapes import ShapesConfig, write_shapes
 from defdetr_ref.data.transforms import PlainTransform
-from defdetr_ref.evaluation import FIGURES
+from defdetr_ref.evaluation import METRICS
 from defdetr_ref.training import NonFiniteLoss, TrainConfig, lr_factor, parameter_groups, train
-from defdetr_ref.training.team import Team
+from defdetr_ref.training.distributed import ProcessGroup
 from defdetr_ref.training.trainer import Trainer, _train_loader
 
 TRAIN_IMAGES, VAL_IMAGES, CLASSES = 7, 3, 6
@@ -172,28 +172,28 @@ def order(loader, epoch):
 
 
 def test_order_depends_on_seed_and_epoch_only(sets):
-    loader = _train_loader(sets[0], CONFIG, Team())
+    loader = _train_loader(sets[0], CONFIG, ProcessGroup())
     torch.manual_seed(3)
     first = [order(loader, epoch) for epoch in range(3)]
     torch.manual_seed(4)
-    assert [order(_train_loader(sets[0], CONFIG, Team()), epoch) for epoch in range(3)] == first
+    assert [order(_train_loader(sets[0], CONFIG, ProcessGroup()), epoch) for epoch in range(3)] == first
     assert first[0] != first[1] != first[2]
-    assert order(_train_loader(sets[0], replace(CONFIG, seed=6), Team()), 0) not in first  # and no shifted copy
+    assert order(_train_loader(sets[0], replace(CONFIG, seed=6), ProcessGroup()), 0) not in first  # and no shifted copy
     assert all(len(set(sum(batches, []))) == 6 for batches in first)  # 2 batches of 3; the seventh image waits
 
 
 def test_processes_share_the_batches_of_one(sets):
     config = replace(CONFIG, batch_size=4)
-    alone = order(_train_loader(sets[0], config, Team()), 2)
-    shares = [order(_train_loader(sets[0], config, Team(rank, 2)), 2) for rank in range(2)]
+    alone = order(_train_loader(sets[0], config, ProcessGroup()), 2)
+    shares = [order(_train_loader(sets[0], config, ProcessGroup(rank, 2)), 2) for rank in range(2)]
     assert [sorted(batch) for batch in alone] == [sorted(a + b) for a, b in zip(*shares, strict=True)]
 
 
 def test_batches_that_cannot_be_made(sets):
     with pytest.raises(ValueError, match="batch_size 3 cannot be shared equally by 2 processes"):
-        _train_loader(sets[0], CONFIG, Team(0, 2))
+        _train_loader(sets[0], CONFIG, ProcessGroup(0, 2))
     with pytest.raises(ValueError, match="7 images, fewer than one batch of 8"):
-        _train_loader(sets[0], replace(CONFIG, batch_size=8), Team())
+        _train_loader(sets[0], replace(CONFIG, batch_size=8), ProcessGroup())
 
 
 def test_augmentation_and_order_change_from_epoch_to_epoch(tmp_path, sets):
@@ -226,7 +226,7 @@ def test_a_run_writes_what_it_did(tmp_path, sets):
     assert records == result["metrics"] and [record["epoch"] for record in records] == [1, 2, 3]
     assert {"total", "loss_ce", "loss_bbox_0", "loss_giou_enc", "grad_norm", "lr", "seconds"} <= records[0].keys()
     assert ["AP" in record for record in records] == [False, True, True]  # every second epoch, and the last
-    assert set(FIGURES) <= records[1].keys()
+    assert set(METRICS) <= records[1].keys()
     assert json.loads((folder / "config.json").read_text())["train"] == asdict(config)
     last = checkpoints.read(result["checkpoint"])
     assert last["epoch"] == 3 and last["author"] == "me"

@@ -4,7 +4,7 @@
 |-------------------|---------------------------------------------------------------------------------|
 | `textbook.py`     | one thread for one (query, head, channel): the mapping of the published code    |
 | `fast.py`         | a block for a tile of queries: staged offsets, 128-bit loads, few atomics       |
-| `memory.py`       | loads, stores and reductions that Numba does not write by itself, and its twins |
+| `memory.py`       | loads, stores and reductions that Numba does not write by itself                |
 | `plans.py`        | kernel, grid and scalar arguments for given sizes                               |
 | `launch.py`       | torch tensors in, torch tensors out: which kernel, on the current stream        |
 | `limits.py`       | what the hardware sets                                                          |

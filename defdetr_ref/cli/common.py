@@ -50,7 +50,7 @@ def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:
     return Path(args.images), Path(args.annotations)
 
 
-def open_set(files: tuple[Path, Path], args: argparse.Namespace, seed: int = 0) -> CocoDetection:
+def load_dataset(files: tuple[Path, Path], args: argparse.Namespace, seed: int = 0) -> CocoDetection:
     """The data set in `files` = (folder of images, annotations), without a transform as yet."""
     images, annotations = files
     dataset = CocoDetection(images, annotations, skip_bad_images=args.skip_bad_images, seed=seed)

@@ -44,10 +44,13 @@ def run(args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     for path, picture, name in zip(paths, pictures, output_names(paths), strict=True):
-        found = [{"image": str(path), **one} for one in find(model, picture, transform, names, args.threshold)]
-        draw(picture, found).save(out / name)
-        print("\n".join(f"{path}: {in_words(one)}" for one in found) or f"{path}: nothing above {args.threshold}")
-        rows += found
+        detections = [{"image": str(path), **one} for one in predict(model, picture, transform, names, args.threshold)]
+        draw(picture, detections).save(out / name)
+        print(
+            "\n".join(f"{path}: {format_detection(one)}" for one in detections)
+            or f"{path}: nothing above {args.threshold}"
+        )
+        rows += detections
     (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
@@ -62,7 +65,7 @@ def open_picture(path: Path) -> Image.Image:
         raise ValueError(f"{path} cannot be read as a picture: {error}") from None
 
 
-def find(
+def predict(
     model: nn.Module, picture: Image.Image, transform: Callable, names: dict[int, str], threshold: float
 ) -> list[dict[str, Any]]:
     """The boxes with a score of at least `threshold`, best first: score, label, category's name, box xyxy in pixels."""
@@ -76,27 +79,27 @@ def find(
     image, _ = transform(picture, target, np.random.default_rng(0))
     with evaluation_mode(model):
         outputs = model(image[None].to(next(model.parameters()).device))
-    found = postprocess(outputs, [size])[0]
+    detections = postprocess(outputs, [size])[0]
     return [
         {"score": score, "label": label, "category": names.get(label, str(label)), "box": box}
         for score, label, box in zip(
-            found["scores"].tolist(), found["labels"].tolist(), found["boxes"].tolist(), strict=True
+            detections["scores"].tolist(), detections["labels"].tolist(), detections["boxes"].tolist(), strict=True
         )
         if score >= threshold
     ]
 
 
-def in_words(one: dict[str, Any]) -> str:
+def format_detection(one: dict[str, Any]) -> str:
     """One detection as text: name, score, corners in pixels."""
     left, top, right, bottom = (round(edge) for edge in one["box"])
     return f"{one['category']} {one['score']:.2f} at ({left}, {top})–({right}, {bottom})"
 
 
-def draw(picture: Image.Image, found: list[dict[str, Any]]) -> Image.Image:
+def draw(picture: Image.Image, detections: list[dict[str, Any]]) -> Image.Image:
     """A copy of the picture with the boxes, the best on top, each category in its colour."""
     copy = picture.copy()
     pencil = ImageDraw.Draw(copy)
-    for one in reversed(found):
+    for one in reversed(detections):
         left, top, right, bottom = one["box"]
         colour = COLOURS[one["label"] % len(COLOURS)]
         pencil.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)

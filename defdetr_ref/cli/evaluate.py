@@ -1,4 +1,4 @@
-"""Print COCO's twelve figures of a checkpoint."""
+"""Print COCO's twelve metrics of a checkpoint."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     common.add_data_options(parser)
     parser.add_argument("--split", choices=("train", "val"), default="val", help="of --data (default %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="(default %(default)s)")
-    parser.add_argument("--out", metavar="FILE", help="also write the figures as JSON")
+    parser.add_argument("--out", metavar="FILE", help="also write the metrics as JSON")
     common.add_device_option(parser)
 
 
@@ -27,11 +27,11 @@ def run(args: argparse.Namespace) -> None:
     files = common.split_files(args, args.split)
     notes = checkpoints.read(args.checkpoint)
     model = checkpoints.build_model(args.checkpoint).to(device)
-    dataset = common.open_set(files, args)
+    dataset = common.load_dataset(files, args)
     common.require_classes(dataset, files, model.config.num_classes)
     dataset.transform = common.eval_transform(notes.get("resize", "paper" if dataset.size_classes is None else "none"))
-    figures = evaluate(model, dataset, batch_size=args.batch_size, num_workers=args.num_workers)
-    print(table(figures))
+    metrics = evaluate(model, dataset, batch_size=args.batch_size, num_workers=args.num_workers)
+    print(table(metrics))
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(jsonable(figures), indent=2) + "\n", encoding="utf-8")
+        Path(args.out).write_text(json.dumps(jsonable(metrics), indent=2) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from defdetr_ref import checkpoints
 from defdetr_ref.backbone import ResNet50, load_imagenet
 from defdetr_ref.cli import common
 from defdetr_ref.config import PRESETS, DeformableDETRConfig
-from defdetr_ref.evaluation import FIGURES, table
+from defdetr_ref.evaluation import METRICS, table
 from defdetr_ref.training import TrainConfig, notes_of, train
 
 TINY_BATCH = 16  # the paper's 32 is for COCO; small sets and few epochs need more, smaller steps
@@ -58,13 +58,13 @@ def run(args: argparse.Namespace) -> None:
     device = common.pick_device(args.device)
     config = train_config(args)
     files, val_files = common.split_files(args, "train"), validation_files(args)
-    train_set = common.open_set(files, args, seed=config.seed)
+    train_set = common.load_dataset(files, args, seed=config.seed)
     train_set.transform = common.train_transform(args.augment, train_set)
     torch.manual_seed(config.seed)  # of the first weights
     model = build_model(args, 1 + max(train_set.categories)).to(device)
     common.require_classes(train_set, files, model.config.num_classes)
 
-    val_set = common.open_set(val_files, args) if val_files else None
+    val_set = common.load_dataset(val_files, args) if val_files else None
     if val_set is not None:
         common.require_classes(val_set, val_files, model.config.num_classes)
         val_set.transform = common.eval_transform(notes_of(train_set)["resize"])
@@ -77,7 +77,7 @@ def report(result: dict[str, Any]) -> None:
     """Print where the weights are and, if it was evaluated, how good the last epoch was."""
     last = result["metrics"][-1] if result["metrics"] else {}
     if "AP" in last:
-        print(table({name: float("nan") if last[name] is None else last[name] for name in FIGURES}))
+        print(table({name: float("nan") if last[name] is None else last[name] for name in METRICS}))
     print(f"weights in {result['checkpoint']}")
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from defdetr_ref.demo.page import PictureSection, write_page
-from defdetr_ref.evaluation import FIGURES
+from defdetr_ref.evaluation import METRICS
 
 SCORE_THRESHOLD = 0.3  # of the boxes that the page shows
 
@@ -49,7 +49,7 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
     settings, seconds, machine = report["settings"], report["seconds"], report["machine"]
     images = settings["images"]
     tables = {
-        "Quality, %": {FIGURE_NAMES.get(name, name): percent(report[name]) for name in FIGURES},
+        "Quality, %": {METRIC_NAMES.get(name, name): percent(report[name]) for name in METRICS},
         "Effort": {
             "parameters": f"{report['parameters']:,}",
             "training images": f"{images['train']:,}",
@@ -70,7 +70,7 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
         + (" This was a quick run: everything works, but nothing was learned yet." if settings["quick"] else "")
     )
     tables_text = (
-        "The twelve figures of the COCO benchmark. AP, average precision, is the area under the curve of precision "
+        "The twelve metrics of the COCO benchmark. AP, average precision, is the area under the curve of precision "
         "over recall, the mean over ten strictnesses of overlap; AR is the share of objects found. Higher is "
         "better, 100 is perfect. – stands for what these images do not define."
     )
@@ -80,7 +80,7 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
     return page
 
 
-FIGURE_NAMES = {
+METRIC_NAMES = {
     "AP": "AP, overlap 0.50 to 0.95",
     "AP50": "AP at overlap 0.50",
     "AP75": "AP at overlap 0.75",

@@ -8,7 +8,7 @@
 | predictions.png, attention.png,       | its pictures                                                   |
 | refinement.png, curves.png            |                                                                |
 | explorer.html                         | every query of three images, to click through                  |
-| metrics.json                          | the twelve figures, settings, versions, seconds of every part  |
+| metrics.json                          | the twelve metrics, settings, versions, seconds of every part  |
 | config.json, metrics.jsonl, last.pt … | the training run, see `defdetr_ref.training`                   |
 
 Called again on the same folder, it goes on where it stopped.
@@ -118,15 +118,15 @@ def run(
     seconds["train"] = sum(row["seconds"] for row in rows)  # of all calls, where the run was interrupted
 
     with _step(3, f"evaluate on {len(val_set)} images it has not seen", seconds, "evaluate"):
-        figures = jsonable(evaluate(model, val_set, batch_size=config.batch_size, progress=not quick))
+        metrics = jsonable(evaluate(model, val_set, batch_size=config.batch_size, progress=not quick))
     with _step(4, "draw the pictures", seconds, "pictures"):
         pictures = draw_pictures(model, val_set, rows, out)
 
     settings = {"data": data, "seed": seed, "quick": quick, "images": demo_image_counts(quick)}
-    report = _report(figures, settings, model, config, seconds)
+    report = _report(metrics, settings, model, config, seconds)
     (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
     page = write_report(out, report, pictures)
-    print(f"AP {percent(figures['AP'])}, AP50 {percent(figures['AP50'])}; open {page}")
+    print(f"AP {percent(metrics['AP'])}, AP50 {percent(metrics['AP50'])}; open {page}")
     return page
 
 
@@ -141,15 +141,15 @@ def _require_same_model(out: Path, config: DeformableDETRConfig) -> None:
 
 
 def _report(
-    figures: dict[str, float | None],
+    metrics: dict[str, float | None],
     settings: dict[str, Any],
     model: DeformableDETR,
     config: TrainConfig,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """What metrics.json holds: the figures, and everything that somebody needs who gets other ones."""
+    """What metrics.json holds: the metrics, and everything that somebody needs who gets other ones."""
     return {
-        **figures,
+        **metrics,
         "settings": {**settings, "model": dataclasses.asdict(model.config), "train": dataclasses.asdict(config)},
         "parameters": _parameter_count(model),
         "seconds": {part: round(value, 2) for part, value in seconds.items()},

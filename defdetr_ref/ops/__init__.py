@@ -7,10 +7,10 @@
 | numba   | `numba_cpu.py`, `numba_kernels.py`   | the loops compiled for the CPU: fast                  |
 | cuda    | the package `defdetr_cuda`, `cuda/`  | the loops compiled for NVIDIA GPUs: fast              |
 
-`registry.py` picks one of them, `checks.py` refuses bad input with the same words for all, and `compiled.py` makes the
+`dispatch.py` picks one of them, `checks.py` refuses bad input with the same words for all, and `custom_op.py` makes the
 last two one operator of PyTorch, for autograd, torch.compile and torch.export.
 """
 
-from defdetr_ref.ops.registry import BACKENDS, explain_choice, ms_deform_attn
+from defdetr_ref.ops.dispatch import BACKENDS, explain_choice, ms_deform_attn
 
 __all__ = ["BACKENDS", "explain_choice", "ms_deform_attn"]

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from defdetr_ref.ops.numba_kernels import RUN, kernels, row_width
-from defdetr_ref.ops.numba_rows import CACHE_LINE
+from defdetr_ref.ops.numba_kernels import QUERIES_PER_TASK, kernels, row_width
+from defdetr_ref.ops.numba_simd import CACHE_LINE
 
 TILE = 16  # queries a side: a tile's neighbours read the same pixels, which then are still in the cache
 SERIAL_NUMBERS = 2**19  # fewer numbers read than this take less time than waking other threads
@@ -104,7 +104,7 @@ def forward(
         output.numpy(),
     )
     threads = threads_for(attention_weights.numel() * channels)
-    share_out(kernels(row_width(channels))[0], arguments, batch * heads * -(-queries // RUN), threads)
+    share_out(kernels(row_width(channels))[0], arguments, batch * heads * -(-queries // QUERIES_PER_TASK), threads)
     return output
 
 

@@ -4,7 +4,7 @@ For each query and head, three steps:
 
 1. *stage*: for all its L·K samples at once, which four pixels are read and with what shares. No branches, so that the
    compiler works on many samples in one instruction.
-2. *rows*: read those pixels. A row of D channels is one vector (`numba_rows.py`); the sum stays in registers.
+2. *rows*: read those pixels. A row of D channels is one vector (`numba_simd.py`); the sum stays in registers.
 3. backward only, *finish*: from how much each pixel would gain to the gradients of location and weight, again for all
    samples at once.
 
@@ -18,12 +18,12 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from defdetr_ref.ops.numba_rows import FAST_MATH, add_scaled, dot, load, prefetch, store, zeros
+from defdetr_ref.ops.numba_simd import FAST_MATH, add_scaled, dot, load, prefetch, store, zeros
 
 JIT = {"nogil": True, "cache": True, "fastmath": set(FAST_MATH), "error_model": "numpy"}
 WIDTHS = (64, 32, 24, 16, 8, 4, 2, 1)  # channels in one row; more channels are read in several rows
-RUN = 64  # queries of a forward task
-AHEAD = 4  # queries staged at once: their pixels are asked for while others are summed
+QUERIES_PER_TASK = 64  # queries of a forward task
+PREFETCH_DISTANCE = 4  # queries staged at once: their pixels are asked for while others are summed
 OUT_OF_REACH = np.int32(-1)
 
 
@@ -103,19 +103,20 @@ def make_forward(width):
         """Tasks are (image, head, run of queries of `order`)."""
         _, tokens, heads, channels = value.shape
         queries, samples = weights.shape[1], weights.shape[3]
-        runs = (queries + RUN - 1) // RUN
-        pixels, shares = np.empty((AHEAD, 4 * samples), np.int32), np.empty((AHEAD, 4 * samples), value.dtype)
+        runs = (queries + QUERIES_PER_TASK - 1) // QUERIES_PER_TASK
+        pixels = np.empty((PREFETCH_DISTANCE, 4 * samples), np.int32)
+        shares = np.empty((PREFETCH_DISTANCE, 4 * samples), value.dtype)
         for task in range(first_task, last_task):
             n, m, run = task // (heads * runs), task // runs % heads, task % runs
             head = (n * tokens * heads + m) * channels
-            last = min((run + 1) * RUN, queries)
-            for first in range(run * RUN, last, AHEAD):
-                for j in range(min(AHEAD, last - first)):
+            last = min((run + 1) * QUERIES_PER_TASK, queries)
+            for first in range(run * QUERIES_PER_TASK, last, PREFETCH_DISTANCE):
+                for j in range(min(PREFETCH_DISTANCE, last - first)):
                     q = order[first + j]
                     stage(locations[n, q, m], weights[n, q, m], sizes, pixels[j], shares[j])
                     for pixel in pixels[j]:
                         prefetch(value, head + max(pixel, 0) * heads * channels, width)
-                for j in range(min(AHEAD, last - first)):
+                for j in range(min(PREFETCH_DISTANCE, last - first)):
                     out = ((n * queries + order[first + j]) * heads + m) * channels
                     for channel in range(0, channels, width):
                         upper, lower = zeros(value, width), zeros(value, width)  # two sums, to wait less for each

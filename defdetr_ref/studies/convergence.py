@@ -71,19 +71,19 @@ def _run_all(runs: Sequence[Run], settings: Settings, out: Path, work: Path, job
     """The contents of all runs, in order; `jobs` of them at a time, each in a process of its own if more than one."""
     draw_data(settings, work)
     if jobs == 1:
-        return [_told(do_run(run, settings, out, work)) for run in runs]
+        return [_report(do_run(run, settings, out, work)) for run in runs]
     threads = max(1, torch.get_num_threads() // jobs)
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(jobs, context, torch.set_num_threads, (threads,)) as pool:
         waiting = [pool.submit(do_run, run, settings, out, work) for run in runs]
         try:
-            return [_told(future.result()) for future in waiting]
+            return [_report(future.result()) for future in waiting]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _told(result: dict[str, Any]) -> dict[str, Any]:
+def _report(result: dict[str, Any]) -> dict[str, Any]:
     """The same result, after a line for the terminal."""
     run, seconds = result["run"], result["seconds"]["cpu_seconds"]
     ap = 100 * (result["epochs"][-1]["AP"] or 0.0)

@@ -55,7 +55,7 @@ def do_run(run: Run, settings: Settings, out: Path, work: Path) -> dict[str, Any
         "versions": versions(),
     })  # fmt: skip
     write_json(path, content)
-    shutil.rmtree(folder)  # its checkpoint has served
+    shutil.rmtree(folder)  # the results are written, so its checkpoint is of no more use
     return content
 
 

@@ -12,8 +12,8 @@ from tqdm import tqdm
 from defdetr_ref.data.transforms import PlainTransform
 from defdetr_ref.evaluation import jsonable
 from defdetr_ref.training.config import TrainConfig
+from defdetr_ref.training.distributed import process_group, training_device
 from defdetr_ref.training.run_folder import RunFolder
-from defdetr_ref.training.team import team_of_processes, training_device
 from defdetr_ref.training.trainer import Trainer
 
 
@@ -41,26 +41,26 @@ def train(
     already holds a run, and NonFiniteLoss.
     """
     run = RunFolder(Path(run_folder))
-    with team_of_processes(training_device(model)) as team:
+    with process_group(training_device(model)) as group:
         run.check(config, resume)
-        trainer = Trainer(model, train_set, run, config, team)
-        team.barrier()  # everyone has looked into the folder before the first file is written
+        trainer = Trainer(model, train_set, run, config, group)
+        group.barrier()  # everyone has looked into the folder before the first file is written
         if resume:
             trainer.restore()
-        if team.leads:
+        if group.is_main_process:
             run.write_config(model, config)
             run.keep_metrics(trainer.epoch)
         steps = len(trainer.loader)
         total, done = config.epochs * steps, trainer.epoch * steps
-        with tqdm(total=total, initial=done, desc="train", disable=not (progress and team.leads)) as bar:
+        with tqdm(total=total, initial=done, desc="train", disable=not (progress and group.is_main_process)) as bar:
             while trainer.epoch < config.epochs:
                 record = _one_epoch(trainer, val_set, bar, measure)
-                if team.leads:
+                if group.is_main_process:
                     run.add_metrics(record)
                     trainer.save({**notes_of(train_set), **(notes or {})}, record.get("AP"))
                     if progress:
-                        bar.write(_in_words(record))
-                team.barrier()
+                        bar.write(_format_record(record))
+                group.barrier()
         if trainer.average is not None:
             model.load_state_dict(trainer.average.module.state_dict())
         return {"metrics": run.read_metrics(), "checkpoint": run.last}
@@ -83,7 +83,7 @@ def _one_epoch(
     return record
 
 
-def _in_words(record: dict[str, Any]) -> str:
+def _format_record(record: dict[str, Any]) -> str:
     """An epoch in one line, for the terminal."""
     ap = "" if record.get("AP") is None else f", AP {100 * record['AP']:.1f}"
     return f"epoch {record['epoch']}: loss {record['total']:.3f}{ap}, {record['seconds']:.0f} s"

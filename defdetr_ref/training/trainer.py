@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from defdetr_ref import checkpoints
 from defdetr_ref.data.coco import collate
-from defdetr_ref.evaluation import coco_figures, detections
+from defdetr_ref.evaluation import coco_metrics, predict
 from defdetr_ref.losses import DetectionLoss
 from defdetr_ref.training.config import TrainConfig
+from defdetr_ref.training.distributed import ProcessGroup, training_device
 from defdetr_ref.training.optimisation import lr_factor, parameter_groups
 from defdetr_ref.training.run_folder import RunFolder
-from defdetr_ref.training.team import Team, training_device
 
 
 class NonFiniteLoss(ArithmeticError):
@@ -29,8 +29,8 @@ class NonFiniteLoss(ArithmeticError):
 class Trainer:
     """What a run carries from epoch to epoch, and how one epoch is done."""
 
-    def __init__(self, model: nn.Module, train_set: Dataset, run: RunFolder, config: TrainConfig, team: Team):
-        self.config, self.run, self.team = config, run, team
+    def __init__(self, model: nn.Module, train_set: Dataset, run: RunFolder, config: TrainConfig, group: ProcessGroup):
+        self.config, self.run, self.group = config, run, group
         self.device = training_device(model)
         self.model = model.to(self.device)
         self.loss = DetectionLoss(model.config.num_classes)
@@ -40,8 +40,8 @@ class Trainer:
         self.average = None
         if config.ema_decay is not None:
             self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-        self.parallel = DistributedDataParallel(self.model) if team.size > 1 else self.model
-        self.train_set, self.loader = train_set, _train_loader(train_set, config, team)
+        self.parallel = DistributedDataParallel(self.model) if group.world_size > 1 else self.model
+        self.train_set, self.loader = train_set, _train_loader(train_set, config, group)
         self.epoch, self.best_ap = 0, -math.inf  # epochs done; highest AP so far
 
     @property
@@ -51,7 +51,7 @@ class Trainer:
 
     def train_epoch(self, bar: tqdm) -> dict[str, float]:
         """One pass over the training set. Returns the mean over its steps of every loss term and the gradient norm."""
-        torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.team.rank))  # dropout, the loader's workers
+        torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.group.rank))  # dropout, the loader's workers
         self.loader.sampler.set_epoch(self.epoch)  # the order
         _set_epoch(self.train_set, self.epoch)  # augmentation
         self.model.train()
@@ -64,7 +64,7 @@ class Trainer:
             bar.update()
             bar.set_postfix(epoch=self.epoch + 1, loss=f"{figures['total']:.3f}")
         means = torch.tensor(list(sums.values()), dtype=torch.float64, device=self.device) / len(self.loader)
-        return dict(zip(sums, self.team.mean(means).tolist(), strict=True))
+        return dict(zip(sums, self.group.mean(means).tolist(), strict=True))
 
     def train_step(self, step: int, images: Tensor, mask: Tensor, targets: list[dict[str, Any]]) -> dict[str, float]:
         """One step of AdamW on one batch. Returns every loss term and "grad_norm", the norm before clipping."""
@@ -88,7 +88,7 @@ class Trainer:
     def require_finite(self, step: int, values: dict[str, Tensor]) -> None:
         """Raises NonFiniteLoss, in every process, if any of `values` holds NaN or infinity in any process."""
         good = torch.stack([torch.isfinite(value.detach()).all() for value in values.values()]).double()
-        share = self.team.mean(good).tolist()
+        share = self.group.mean(good).tolist()
         bad = [name for name, mean in zip(values, share, strict=True) if mean < 1]
         if bad:
             kept = f"the last good checkpoint is {self.run.last}" if self.epoch else "there is no checkpoint yet"
@@ -99,11 +99,11 @@ class Trainer:
 
     def evaluate(self, val_set: Dataset) -> dict[str, float]:
         """The twelve COCO figures. The processes share the images, and each of them gets the figures."""
-        mine = Subset(val_set, range(self.team.rank, len(val_set), self.team.size))
-        batch_size = max(1, self.config.batch_size // self.team.size)
+        mine = Subset(val_set, range(self.group.rank, len(val_set), self.group.world_size))
+        batch_size = max(1, self.config.batch_size // self.group.world_size)
         workers = self.config.num_workers
-        found = detections(self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False)
-        return coco_figures(val_set.coco, self.team.joined(found), val_set.image_ids)
+        detections = predict(self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False)
+        return coco_metrics(val_set.coco, self.group.all_gather(detections), val_set.image_ids)
 
     def save(self, notes: dict[str, Any], ap: float | None) -> None:
         """Write last.pt, and best.pt if `ap` is the highest so far; None means that it is not known."""
@@ -129,24 +129,24 @@ class Trainer:
         self.epoch, self.best_ap = state["epoch"], state["best_ap"]
 
 
-def _train_loader(train_set: Dataset, config: TrainConfig, team: Team) -> DataLoader:
+def _train_loader(train_set: Dataset, config: TrainConfig, group: ProcessGroup) -> DataLoader:
     """Batches in an order that depends on seed and epoch only; the last short batch is dropped (published code).
 
     With several processes each takes its share of the very batches that one process would have made. Raises
     ValueError if the batch cannot be shared equally, or if the set is smaller than one batch.
     """
-    if config.batch_size % team.size:
-        raise ValueError(f"batch_size {config.batch_size} cannot be shared equally by {team.size} processes")
+    if config.batch_size % group.world_size:
+        raise ValueError(f"batch_size {config.batch_size} cannot be shared equally by {group.world_size} processes")
     if len(train_set) < config.batch_size:
         raise ValueError(
             f"the training set has {len(train_set)} images, fewer than one batch of {config.batch_size}; "
             f"set the batch size to {len(train_set)} or less"
         )
     seed = mixed_seed(config.seed)
-    sampler = DistributedSampler(train_set, team.size, team.rank, shuffle=True, seed=seed, drop_last=True)
+    sampler = DistributedSampler(train_set, group.world_size, group.rank, shuffle=True, seed=seed, drop_last=True)
     return DataLoader(
         train_set,
-        batch_size=config.batch_size // team.size,
+        batch_size=config.batch_size // group.world_size,
         sampler=sampler,
         drop_last=True,
         collate_fn=collate,

@@ -9,7 +9,7 @@ import pytest
 
 from defdetr_ref.demo import report
 from defdetr_ref.demo import run as demo
-from defdetr_ref.evaluation import FIGURES
+from defdetr_ref.evaluation import METRICS
 
 SHOWN = ("predictions.png", "attention.png", "refinement.png", "curves.png", "explorer.html")
 
@@ -76,7 +76,7 @@ def test_every_file_is_there(finished):
 def test_metrics_hold_figures_settings_and_times(finished):
     data, folder = finished
     report = json.loads((folder / "out" / "metrics.json").read_text())
-    for name in FIGURES:
+    for name in METRICS:
         assert report[name] is None or 0 <= report[name] <= 1
     assert report["settings"]["data"] == data and report["settings"]["seed"] == 3
     assert report["settings"]["train"]["seed"] == 3 and report["settings"]["model"]["two_stage"]
@@ -104,7 +104,7 @@ def test_called_again_it_goes_on_with_the_run(shapes_run, capsys):
     assert demo.run(out, seed=3, quick=True, data_folder=shapes_run / "data") == out / "index.html"
     assert (out / "metrics.jsonl").read_text() == before  # nothing was trained again
     again = json.loads((out / "metrics.json").read_text())
-    assert {name: again[name] for name in FIGURES} == {name: report[name] for name in FIGURES}
+    assert {name: again[name] for name in METRICS} == {name: report[name] for name in METRICS}
     assert again["seconds"]["train"] == report["seconds"]["train"]
     assert (out / "attention.png").is_file()
     story = capsys.readouterr().out

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops import BACKENDS
-from defdetr_ref.ops.registry import cuda_problem
+from defdetr_ref.ops.dispatch import cuda_problem
 
 SHAPES = [(5, 3), (2, 4), (1, 6)]  # H ≠ W, and a level of a single row
 NEEDS_GPU = pytest.mark.skipif(cuda_problem() is not None, reason=str(cuda_problem()))

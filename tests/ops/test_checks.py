@@ -7,7 +7,7 @@ from defdetr_cuda import index_overflow
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from defdetr_ref import ms_deform_attn
-from defdetr_ref.ops import BACKENDS, explain_choice, registry
+from defdetr_ref.ops import BACKENDS, dispatch, explain_choice
 from defdetr_ref.ops.checks import normalise_shapes, token_overflow
 from tests.ops.cases import SHAPES, make_inputs
 
@@ -152,14 +152,14 @@ LIMITS = {
 @pytest.mark.parametrize("letters", LIMITS)
 def test_indices_that_need_more_than_32_bits(letters, monkeypatch):
     """Refused for the kernels of a GPU before any runs; "auto" takes torch. FakeTensors stand in for the GPU."""
-    monkeypatch.setattr(registry, "cuda_problem", lambda: None)
+    monkeypatch.setattr(dispatch, "cuda_problem", lambda: None)
     words = rf"`\w+` has {letters} = 2147483648 numbers in one image, more than the 2147483647 that"
     case = LIMITS[letters]
     with FakeTensorMode():
         tensors = huge(**case, device="cuda")
         with pytest.raises(ValueError, match="backend 'cuda' cannot be used. " + words):
             ms_deform_attn(tensors[0], [case["level"]], *tensors[1:], backend="cuda")
-        assert registry.choose_backend(*tensors[:2]) == "torch"
+        assert dispatch.choose_backend(*tensors[:2]) == "torch"
         assert letters in explain_choice(tensors[0], [case["level"]], *tensors[1:])
 
 
@@ -174,6 +174,6 @@ def test_the_cpu_kernels_count_tokens_with_32_bits():
     assert "so that S = 2147483648; expected less than" in token_overflow(value)
     assert token_overflow(value[:, 1:]) is None
     locations = torch.zeros(2, 7, 3, 1, 2, 2)
-    assert registry.choose_backend(value, locations) == "torch"
+    assert dispatch.choose_backend(value, locations) == "torch"
     with pytest.raises(ValueError, match="backend 'numba' cannot be used. `value` has shape .* so that S = 2147483648"):
         ms_deform_attn(value, [(2**15, 2**16)], locations, locations[..., 0], backend="numba")

@@ -17,7 +17,8 @@ import numpy as np
 
 from defdetr_cuda.trace.places import Place, Rounds
 
-TWINS = "defdetr_cuda.twins"  # helpers of the package's kernels: all that one call touches is one instruction on a GPU
+# Helpers of the package's kernels: all that one call touches is one instruction on a GPU.
+INTRINSICS = "defdetr_cuda.intrinsics_simulated"
 VERBS = {"read": "reads", "write": "writes", "atomic": "adds to"}
 
 
@@ -63,7 +64,7 @@ class ThreadRecord:
     def add(self, kind: str, array: "RecordedArray", index: int, value: Any, frame: FrameType) -> None:
         """Note an access; `frame` is where the array is indexed."""
         frames = self._from_kernel(frame)
-        helper = next((frame for frame in frames if frame.f_globals.get("__name__") == TWINS), None)
+        helper = next((frame for frame in frames if frame.f_globals.get("__name__") == INTRINSICS), None)
         if helper is not None:
             frames = frames[: frames.index(helper) + 1]
             if helper.f_code.co_name.startswith("add_"):

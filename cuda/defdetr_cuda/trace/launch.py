@@ -19,7 +19,7 @@ ALIGNMENT = 256  # bytes: where a GPU's memory manager begins an array
 MOST_THREADS = 20_000  # the simulator does some two thousand a second
 
 
-class Turn(BlockThread):
+class CooperativeThread(BlockThread):
     """A simulated thread that runs only when it is its turn, up to a barrier or to its end.
 
     The simulator's own threads all run at once, so that what a race gives is chance; and it asks them all the time
@@ -30,7 +30,7 @@ class Turn(BlockThread):
         super().__init__(*arguments)
         self._may_run, self._has_paused = threading.Semaphore(0), threading.Semaphore(0)
 
-    def go_on(self) -> bool:
+    def resume(self) -> bool:
         """Let it run until it pauses. True while it has not ended."""
         if self.ident is None:
             self.start()
@@ -104,9 +104,11 @@ def _run_block(function, grid, block, number: int, place: tuple, arguments: list
             record.error = error
 
     manager = BlockManager(thread, grid, block, False)
-    turns = [Turn(lambda: thread(*arguments), manager, place, index, False) for index in np.ndindex(*block)]
-    while turns:  # once for each barrier, and once more
-        turns = [turn for turn in turns if turn.go_on()]
+    threads = [
+        CooperativeThread(lambda: thread(*arguments), manager, place, index, False) for index in np.ndindex(*block)
+    ]
+    while threads:  # once for each barrier, and once more
+        threads = [each for each in threads if each.resume()]
     return [records[key] for key in sorted(records)]
 
 

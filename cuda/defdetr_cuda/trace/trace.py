@@ -108,7 +108,7 @@ class Trace:
         for array, where, index in sorted(touched):
             pair = _unordered(touched[array, where, index])
             if pair:
-                found.append(_told(*pair, f"{array}[{index}]"))
+                found.append(_format_race(*pair, f"{array}[{index}]"))
         return found
 
     def uneven_barriers(self) -> list[str]:
@@ -136,7 +136,7 @@ def _unordered(accesses: list[Access]) -> tuple[Access, Access] | None:
     return None
 
 
-def _told(one: Access, other: Access, what: str) -> str:
+def _format_race(one: Access, other: Access, what: str) -> str:
     who = (
         f"threads {one.thread} and {other.thread} of block {one.block}"
         if one.block == other.block

@@ -4,7 +4,7 @@ import torch
 
 from defdetr_ref.course.exercises.n10 import SMALL_DETECTIONS, SMALL_TRUTH, group_of, overlap, recall_and_precision
 from defdetr_ref.course.figures.learning import interpolated_precision
-from defdetr_ref.evaluation import coco_figures
+from defdetr_ref.evaluation import coco_metrics
 from tests.course.exercises import three_ways
 
 SLOW = ("reference_points", "sampling_offsets")
@@ -89,7 +89,7 @@ def test_the_solution_is_what_pycocotools_counts():
         "categories": [{"id": 1, "name": "circle"}],
     }
     results = [{"image_id": i, "score": score, "bbox": box, "category_id": 1} for i, score, box in SMALL_DETECTIONS]
-    figures = coco_figures(coco, results, image_ids=list(SMALL_TRUTH))
+    figures = coco_metrics(coco, results, image_ids=list(SMALL_TRUTH))
     for name, threshold in (("AP50", 0.5), ("AP75", 0.75)):
         recall, precision = recall_and_precision(SMALL_DETECTIONS, SMALL_TRUTH, threshold)
         average = interpolated_precision(recall.double(), precision.double()).mean().item()

@@ -21,7 +21,7 @@ def _pairs(flat_shapes: list[int]) -> Shapes:
 
 @torch.library.custom_op("defdetr::ms_deform_attn", mutates_args=(), device_types="cpu")
 def operator(value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor) -> Tensor:
-    """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `registry.ms_deform_attn`.
+    """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `dispatch.ms_deform_attn`.
 
     Locations and weights are float32 or float64, value of the same dtype, or float16/bfloat16 beside float32.
     """

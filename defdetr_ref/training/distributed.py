@@ -12,52 +12,52 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes that train together; one alone is a team of size 1."""
+class ProcessGroup:
+    """The processes that train together; one alone is a group of world size 1."""
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """True in the one process that writes files and shows progress."""
         return self.rank == 0
 
     def barrier(self) -> None:
         """Wait until every process is here."""
-        if self.size > 1:
+        if self.world_size > 1:
             dist.barrier()
 
     def mean(self, values: Tensor) -> Tensor:
         """The mean of `values` over the processes."""
-        if self.size > 1:
+        if self.world_size > 1:
             values = values.clone()
             dist.all_reduce(values)
-        return values / self.size
+        return values / self.world_size
 
-    def joined(self, rows: list[Any]) -> list[Any]:
+    def all_gather(self, rows: list[Any]) -> list[Any]:
         """The lists of all processes, one after the other."""
-        if self.size == 1:
+        if self.world_size == 1:
             return rows
-        parts: list[Any] = [None] * self.size
+        parts: list[Any] = [None] * self.world_size
         dist.all_gather_object(parts, rows)
         return [row for part in parts for row in part]
 
 
 @contextlib.contextmanager
-def team_of_processes(device: torch.device) -> Iterator[Team]:
-    """The team that torchrun's environment variables describe; without them, one process.
+def process_group(device: torch.device) -> Iterator[ProcessGroup]:
+    """The group that torchrun's environment variables describe; without them, one process.
 
     Joins the process group (nccl on GPUs, gloo on CPUs) unless the caller has, and then leaves it as well.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 and not dist.is_initialized():
-        yield Team()
+        yield ProcessGroup()
         return
     ours = not dist.is_initialized()
     if ours:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(dist.get_rank(), dist.get_world_size())
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:
         if ours:
             dist.destroy_process_group()

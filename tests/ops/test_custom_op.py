@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from defdetr_ref import MultiScaleDeformableAttention, ms_deform_attn
-from defdetr_ref.ops import compiled, numba_cpu
+from defdetr_ref.ops import custom_op, numba_cpu
 from tests.ops.cases import HERE, SHAPES, assert_all_close, make_inputs, run
 
 FLAT_SHAPES = [side for shape in SHAPES for side in shape]
@@ -40,9 +40,9 @@ def test_opcheck(dtypes, queries):
     value, *rest = make_inputs(queries=queries)
     value, locations, weights = value.to(dtypes[0]), *(tensor.to(dtypes[1]) for tensor in rest)
     grad_output = torch.ones(2, queries, 12, dtype=dtypes[0])
-    torch.library.opcheck(compiled.operator_backward, (grad_output, value, FLAT_SHAPES, locations, weights))
+    torch.library.opcheck(custom_op.operator_backward, (grad_output, value, FLAT_SHAPES, locations, weights))
     leaves = [tensor.requires_grad_() for tensor in (value, locations, weights)]
-    torch.library.opcheck(compiled.operator, (leaves[0], FLAT_SHAPES, *leaves[1:]))
+    torch.library.opcheck(custom_op.operator, (leaves[0], FLAT_SHAPES, *leaves[1:]))
 
 
 @pytest.mark.usefixtures("unchecked")

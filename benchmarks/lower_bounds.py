@@ -9,7 +9,7 @@ from numba import njit
 
 from benchmarks.measuring import interleaved
 from benchmarks.workloads import Workload
-from defdetr_ref.ops.numba_rows import add_scaled, load, prefetch, store, zeros
+from defdetr_ref.ops.numba_simd import add_scaled, load, prefetch, store, zeros
 
 CORNERS = 4
 FLOPS_FORWARD = 2 * CORNERS  # for each channel of a point: four products, four sums
@@ -18,10 +18,10 @@ ROW = 32  # float32 numbers: 128 bytes, one head's row of the usual 32 channels
 TABLES = {"512 KB": 2**19, "1.5 MB": 3 * 2**19, "18 MB": 18 * 2**20, "200 MB": 200 * 2**20}  # bytes
 FETCHES = 400_000
 ROUNDS = 5  # the fastest counts
-AHEAD = 32  # rows asked for before they are summed
+PREFETCH_DISTANCE = 32  # rows asked for before they are summed
 
 
-def floors(workload: Workload) -> dict[str, float]:
+def lower_bounds(workload: Workload) -> dict[str, float]:
     """Of the workload alone: operations, compulsory bytes (every input and result once), gathered bytes."""
     points = workload.attention_weights.numel()
     value, channels = workload.value, workload.value.shape[3]
@@ -41,8 +41,8 @@ def _fetch(table, rows, result):
     """Sum the rows of `table` (flat) that begin at `rows`."""
     total = zeros(table, ROW)
     for i in range(len(rows)):
-        if i + AHEAD < len(rows):
-            prefetch(table, rows[i + AHEAD], ROW)
+        if i + PREFETCH_DISTANCE < len(rows):
+            prefetch(table, rows[i + PREFETCH_DISTANCE], ROW)
         total = add_scaled(total, np.float32(1), load(table, rows[i], ROW))
     store(result, 0, total)
 
@@ -75,6 +75,6 @@ def machine_rates(device: str, seed: int) -> dict[str, Any]:
     return rates
 
 
-def floor_milliseconds(found: dict[str, float], rates: dict[str, Any]) -> float:
+def bound_milliseconds(found: dict[str, float], rates: dict[str, Any]) -> float:
     """The least time of a forward pass: compulsory traffic at the rate of a large copy."""
     return round(found["megabytes_compulsory"] / rates["gigabytes_per_second_copy"], 4)

@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from defdetr_ref import ms_deform_attn
-from defdetr_ref.ops import BACKENDS, compiled, explain_choice, numba_cpu, registry
+from defdetr_ref.ops import BACKENDS, custom_op, dispatch, explain_choice, numba_cpu
 from tests.ops.cases import SHAPES, make_inputs
 
 MISSING = "The package numba-cuda is not installed; run: pip install 'defdetr-ref[cuda]'."
@@ -25,13 +25,13 @@ def explanation(*args, **kwargs):
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    monkeypatch.setattr(registry, "cuda_problem", lambda: MISSING)
+    monkeypatch.setattr(dispatch, "cuda_problem", lambda: MISSING)
 
 
 @pytest.fixture
 def a_gpu(monkeypatch):
     """A machine with a GPU, as far as the choice goes: FakeTensors can be "on" it anywhere."""
-    monkeypatch.setattr(registry, "cuda_problem", lambda: None)
+    monkeypatch.setattr(dispatch, "cuda_problem", lambda: None)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     with FakeTensorMode():
         yield
@@ -58,7 +58,7 @@ def test_the_words_on_a_cpu(no_gpu):
 
 
 def test_the_words_on_a_cpu_beside_a_gpu(monkeypatch):
-    monkeypatch.setattr(registry, "cuda_problem", lambda: None)
+    monkeypatch.setattr(dispatch, "cuda_problem", lambda: None)
     assert explanation().endswith("Not cuda: It takes tensors on an NVIDIA GPU, and these are on cpu.")
 
 
@@ -71,7 +71,7 @@ def test_the_words_on_a_gpu(a_gpu):
 
 
 def test_without_what_the_gpu_needs_torch_runs(no_gpu, monkeypatch):
-    monkeypatch.setitem(registry.BACKENDS, "torch", lambda *args: "torch ran")
+    monkeypatch.setitem(dispatch.BACKENDS, "torch", lambda *args: "torch ran")
     with FakeTensorMode():
         words = explanation(device="cuda")
         assert words == (
@@ -96,16 +96,16 @@ def test_bad_input_is_not_explained_but_refused():
 
 def test_cuda_where_it_cannot_run(monkeypatch):
     value, locations, weights = make_inputs()
-    monkeypatch.setattr(registry, "cuda_problem", lambda: MISSING)
+    monkeypatch.setattr(dispatch, "cuda_problem", lambda: MISSING)
     with pytest.raises(ValueError, match=r"backend 'cuda' cannot be used. The package numba-cuda .* pip install"):
         ms_deform_attn(value, SHAPES, locations, weights, backend="cuda")
-    monkeypatch.setattr(registry, "cuda_problem", lambda: None)
+    monkeypatch.setattr(dispatch, "cuda_problem", lambda: None)
     with pytest.raises(ValueError, match="'cuda' cannot be used. It takes tensors on an NVIDIA GPU, .* are on cpu."):
         ms_deform_attn(value, SHAPES, locations, weights, backend="cuda")
 
 
 def test_the_problem_is_the_one_that_the_cuda_package_tells():
-    assert registry.cuda_problem() == defdetr_cuda.why_unavailable()
+    assert dispatch.cuda_problem() == defdetr_cuda.why_unavailable()
 
 
 def test_numba_off_the_cpu():
@@ -132,5 +132,5 @@ def test_the_operator_knows_a_cuda_kernel(monkeypatch):
     seen = []
     monkeypatch.setattr(defdetr_cuda, "forward", lambda *args: seen.append(args[1]) or args[0].new_zeros(2, 7, 12))
     tensors = make_inputs()
-    compiled.cuda_forward(tensors[0], [5, 3, 2, 4, 1, 6], *tensors[1:])
+    custom_op.cuda_forward(tensors[0], [5, 3, 2, 4, 1, 6], *tensors[1:])
     assert seen == [SHAPES]

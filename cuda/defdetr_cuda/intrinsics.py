@@ -1,6 +1,6 @@
 """The helpers of `memory.py` as GPU instructions: intrinsics that put LLVM or PTX into a Numba kernel.
 
-Each has a twin of the same name in `twins.py`, which says what it does.
+Each has a plain Python version of the same name in `intrinsics_simulated.py`, which says what it does.
 """
 
 from llvmlite import ir

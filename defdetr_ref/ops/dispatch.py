@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from defdetr_ref.ops.checks import REDUCED, check_operator_inputs, normalise_shapes, token_overflow
-from defdetr_ref.ops.compiled import ms_deform_attn_compiled
+from defdetr_ref.ops.custom_op import ms_deform_attn_compiled
 from defdetr_ref.ops.loops_autograd import ms_deform_attn_loops
 from defdetr_ref.ops.torch_ref import ms_deform_attn_torch
 
