@@ -12,6 +12,7 @@ from defdetr_ref.explain.explorer_page import first_view, module_source, open_im
 from defdetr_ref.explain.explorer_state import describe
 from defdetr_ref.explain.explorer_table import pack_rows
 from tests.browser.waiting import HOLD_FRAMES, becomes, box, changes, hold_frames, holds, shows
+from tests.explain import fitting
 from tests.small_models import small_model
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -486,3 +487,39 @@ def test_the_tooltip_tells_of_what_is_shown_now(decoder, explorations):
     decoder.keyboard.press("PageDown")
     shows(decoder, query=best[1])
     expect(tooltip).to_be_hidden()  # no sample of this object is near the pointer, which has not moved
+
+
+# -------------------------------------------------------- which query is meant: the cases of tests/explain/fitting.py
+
+VIEW = f"() => {json.dumps(fitting.NAMES)}.map((name) => model.get(name))"
+
+
+@pytest.fixture(scope="module")
+def made_up():
+    return fitting.explorations()
+
+
+@pytest.mark.parametrize("before, changes, after", fitting.CHANGES.values(), ids=fitting.CHANGES)
+def test_a_change_leads_to_a_view_that_fits(page, made_up, before, changes, after):
+    open_page(page, made_up, **before)
+    becomes(page, VIEW, list(before.values()))
+    ((name, value),) = changes.items()
+    if name == "image_index":
+        page.get_by_role("combobox", name="Image").select_option(str(value))
+    elif name == "part":
+        page.get_by_text({"encoder": "Encoder: pixels ask", "decoder": "Decoder: objects ask"}[value]).click()
+    else:
+        page.get_by_role("group", name="Layer", exact=True).get_by_role("button", name=str(value + 1)).click()
+    becomes(page, VIEW, list(after.values()))
+    shows(page, part=after["part"], layer=after["layer"], query=after["query"])
+
+
+@pytest.mark.parametrize("view, place, level, query", fitting.CLICKS.values(), ids=fitting.CLICKS)
+def test_a_click_leads_to_the_query_under_it(page, made_up, view, place, level, query):
+    open_page(page, made_up, **view)
+    if level is None:
+        page.mouse.click(*spot(page, *place))
+    else:
+        area = box(page.locator("canvas.dd-level").nth(level))
+        page.mouse.click(area["x"] + place[0] * area["width"], area["y"] + place[1] * area["height"])
+    shows(page, query=query)
