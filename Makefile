@@ -4,6 +4,7 @@
 #   make test                        everything: unit tests, parity, notebooks
 #   make test-fast                   what takes a few seconds each, for daily work
 #   make test-random [SEED=…]        the tests in another order; pytest prints the seed
+#   make test-late-frames            the browser tests, on pages whose animation frames come 150 ms late
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
@@ -20,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo lab test test-fast test-random bench gpu docs notebooks clean
+.PHONY: demo lab test test-fast test-random test-late-frames bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -38,6 +39,10 @@ test-fast: $(VENV)/.test
 # Another order each time; pytest prints its seed, and make test-random SEED=… repeats it.
 test-random: $(VENV)/.test
 	$(BIN)/python -m pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED)) tests
+
+# A slow machine, made certain: what a test reads too early is not there yet.
+test-late-frames: $(VENV)/.test
+	DEFDETR_LATE_FRAMES=150 $(BIN)/python -m pytest --durations=5 $(addprefix tests/browser/test_,explorer.py lessons.py site.py)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

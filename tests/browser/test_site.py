@@ -1,9 +1,13 @@
 """The built site in a real browser, opened from disk: formulas set, widgets alive, nothing asked of the network."""
 
+import re
+
 import pytest
 
+from tests.browser.waiting import PICTURE, box, changes, holds, shows
 from tests.site.building import ROOT, build
 
+expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.slow
 NARROW, WIDE = {"width": 420, "height": 900}, {"width": 1400, "height": 1000}
 FORMULAS = ("notebooks/04_multi_scale_attention", "backward", "glossary")
@@ -36,36 +40,39 @@ def test_formulas_are_set(visit, name):
     page = visit(name)
     page.wait_for_selector("mjx-container svg path", state="attached")
     page.evaluate("MathJax.startup.promise")
-    assert page.locator("mjx-container").count() > 5 and page.locator("mjx-merror").count() == 0
-    assert "$" not in page.locator("article").inner_text().replace("$…$", "")
+    holds(page, "() => document.querySelectorAll('mjx-container').length", "(seen) => seen > 5")
+    expect(page.locator("mjx-merror")).to_have_count(0)
+    text = "() => document.querySelector('article').innerText.replace('$…$', '')"
+    holds(page, text, "(seen) => !seen.includes('$')")
 
 
 def test_the_explorer_answers_a_click(visit):
-    frame = visit("explorer").frame_locator("iframe.explorer-frame")
-    frame.locator(".defdetr-explorer[data-drawn]").wait_for()
-    canvas = frame.locator("canvas").first
-    before = canvas.evaluate("canvas => canvas.toDataURL()")
-    size = canvas.bounding_box()
-    canvas.click(position={"x": size["width"] * 0.75, "y": size["height"] * 0.35})
-    assert canvas.evaluate("canvas => canvas.toDataURL()") != before
+    page = visit("explorer")
+    frame = page.locator("iframe.explorer-frame").element_handle().content_frame()
+    shows(frame, pictured="true")
+    canvas = frame.locator("canvas.dd-image")
+    area = box(canvas)
+    with changes(frame, PICTURE, "canvas.dd-image"):
+        canvas.click(position={"x": area["width"] * 0.75, "y": area["height"] * 0.35})
 
 
 def test_the_point_of_notebook_01_can_be_dragged(visit):
     page = visit("notebooks/01_reading_between_pixels")
+    expect(page.locator(".defdetr-areas")).to_have_attribute("data-alive", "")
     picture = page.locator(".defdetr-areas svg")
     picture.scroll_into_view_if_needed()
-    before, box = page.locator(".where").text_content(), picture.bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.15, box["y"] + box["height"] * 0.5)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.7)
-    page.mouse.up()
-    assert page.locator(".where").text_content() != before
+    area = box(picture)
+    with changes(page, "() => document.querySelector('.where').textContent"):
+        page.mouse.move(area["x"] + area["width"] * 0.15, area["y"] + area["height"] * 0.5)
+        page.mouse.down()
+        page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + area["height"] * 0.7)
+        page.mouse.up()
 
 
 def test_the_map_leads_to_a_notebook(visit):
     page = visit("notebooks/00_map")
     page.locator('.defdetr-map a[href*="03_"]').first.click()
-    page.wait_for_url("**/03_sampling_offsets.html")
+    expect(page).to_have_url(re.compile(r"/03_sampling_offsets\.html$"))
 
 
 def test_search_finds_words_from_disk(visit):
@@ -81,4 +88,5 @@ def test_no_page_scrolls_sideways(visit, viewport):
     for name in SAMPLE:
         page = visit(name)
         page.set_viewport_size(viewport)
-        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
+        wide = "() => document.documentElement.scrollWidth"
+        holds(page, wide, "(seen, { width, name }) => seen <= width", {"width": viewport["width"], "name": name})

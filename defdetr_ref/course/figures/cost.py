@@ -75,6 +75,21 @@ def plot_roofline(study: Study, side: int) -> Figure:
     return figure
 
 
+def plot_rounds(rounds: Mapping[str, list[float]]) -> Figure:
+    """Milliseconds of every round, a line of dots for each case; rounds: seconds, as `timing.interleaved` gives."""
+    figure, axes = panels(1, 1, (6.4, 2.6))
+    ax = axes[0, 0]
+    for number, (name, seconds) in enumerate(rounds.items()):
+        _, colour, marker, _ = STYLES[name]
+        taken = [one / MILLI for one in seconds]
+        ax.plot(taken, [number] * len(taken), marker, color=colour, markersize=4, gid="rounds")
+    ax.set_xlim(0, 1.1 * max(max(seconds) for seconds in rounds.values()) / MILLI)
+    ax.set_yticks(range(len(rounds)), [STYLES[name][0] for name in rounds])
+    ax.invert_yaxis()
+    finish_chart(ax, "measured here and now: every round", "milliseconds")
+    return figure
+
+
 def plot_warp(reads: Mapping[str, Int[Tensor, " thread"]]) -> Figure:
     """Which 128-byte line each of the 32 threads of a warp reads, a panel for each entry (title -> addresses in bytes).
 

@@ -16,14 +16,9 @@ import traitlets
 from torch import nn
 
 from defdetr_ref.explain.explorer.exploration import Exploration, Points
+from defdetr_ref.explain.explorer.fit import fitted
 from defdetr_ref.explain.explorer.outputs import category_names
-from defdetr_ref.explain.explorer.page import (
-    first_view,
-    module_source,
-    open_images,
-    style_source,
-    write_explorer_page,
-)
+from defdetr_ref.explain.explorer.page import first_view, module_source, open_images, style_source, write_explorer_page
 from defdetr_ref.explain.explorer.state import describe
 from defdetr_ref.explain.explorer.table import pack_rows
 
@@ -87,8 +82,10 @@ class Explorer(anywidget.AnyWidget):
         self._names = category_names(model, categories)
         self._explorations = open_images(model, image, **self._options)
         self._state = describe(self._explorations, self._names)
+        self._asked: frozenset[str] = frozenset()
         super().__init__(**self._contents(), **first_view(self._state))
-        self.observe(lambda _: self._fit(), ["image_index", "part", "layer"])
+        self._settled = self._view()
+        self.observe(lambda _: self._fit(), VIEW)
         self.observe(lambda _: self._send_answer(), ["image_index", "part", "layer", "query"])
         self._send_answer()
 
@@ -120,20 +117,27 @@ class Explorer(anywidget.AnyWidget):
             self.set_trait("status", "")
             for name, value in (self._contents() | first_view(self._state)).items():
                 self.set_trait(name, value)
-        self._send_answer()
+            self._settled = self._view()
+            self._send_answer()  # in the same message: the page must not take the old answer for one of this image
 
     def save(self, path: str | Path, title: str = "Where the detector looks") -> Path:
         """Write what is shown into one HTML file that works from disk, without Python and network; returns its path."""
-        return write_explorer_page(path, self._state, {name: getattr(self, name) for name in VIEW}, title)
+        return write_explorer_page(path, self._state, self._view(), title)
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """What the page asks for. What is not there is told in the page, and it gets the old view back."""
         self.status = ""
+        self._asked = frozenset(sync_data)
         try:
             super().set_state(sync_data)
         except NotThere as error:
             self.status = str(error)  # again: traitlets has put everything back, `status` too
             self.send_state(list(VIEW))
+        finally:
+            self._asked = frozenset()
+
+    def _view(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in VIEW}
 
     def _contents(self) -> dict[str, Any]:
         return {"about": self._state.about, "table": self._state.table, "heat": self._state.heat}
@@ -145,15 +149,15 @@ class Explorer(anywidget.AnyWidget):
         self.answer = header.tobytes() + pack_rows(self.exploration, self.part, self.layer, [self.query])
 
     def _fit(self) -> None:
-        """After a change of image, part or layer: the nearest thing that is there to what was shown."""
-        stack = self.exploration.stacks
-        part = self.part if self.part in stack else next(reversed(stack))
-        layer = min(self.layer, len(stack[part]) - 1)
-        _, queries, heads, levels, _ = stack[part][layer].attention_weights.shape
+        """After a change of the view: what was not asked for follows, see `fitted`."""
+        before, now = self._settled, self._view()
+        if now == before:
+            return
+        asked = self._asked | {name for name in VIEW if now[name] != before[name]}
+        self._settled = fitted(self._state.about, before, now, asked)
         with self.hold_sync(), self.hold_trait_notifications():
-            self.part, self.layer, self.query = part, layer, min(self.query, queries - 1)
-            self.heads = [head for head in self.heads if head < heads]
-            self.levels = [level for level in self.levels if level < levels]
+            for name, value in self._settled.items():
+                self.set_trait(name, value)
 
     def _about_image(self) -> dict[str, Any]:
         return self._state.about["images"][self.image_index]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from defdetr_ref.course.figures.cost import plot_disorder, plot_growth, plot_roofline, plot_rows, plot_warp
+from defdetr_ref.course.figures.cost import plot_disorder, plot_growth, plot_roofline, plot_rounds, plot_rows, plot_warp
 
 NAMES = ("operator", "convolution like the operator", "module", "convolution like the module", "dense")
 
@@ -59,6 +59,14 @@ def test_the_roof_bends_where_memory_and_arithmetic_meet():
     assert len(drawn(plot_roofline(STUDY, 128).axes[0], "case")) == 4
     with pytest.raises(ValueError, match=r"side 100 was not measured; choose from \[64, 128\]"):
         plot_roofline(STUDY, 100)
+
+
+def test_rounds_are_shown_one_by_one():
+    (ax,) = plot_rounds({"dense": [0.25, 0.5], "operator": [0.125, 0.0625]}).axes
+    dense, operator = drawn(ax, "rounds")
+    assert list(dense.get_xdata()) == [250, 500] and list(operator.get_xdata()) == [125, 62.5]
+    assert list(dense.get_ydata()) == [0, 0] and list(operator.get_ydata()) == [1, 1]
+    assert ax.get_yticklabels()[0].get_text() == "dense attention"
 
 
 def test_a_warp_shows_threads_and_the_lines_they_touch():

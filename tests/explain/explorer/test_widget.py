@@ -200,10 +200,9 @@ def test_the_page_may_change_part_layer_and_query_at_once(explorer):
 
 def test_a_part_with_fewer_layers_shows_its_last(explorer):
     explorer.part = "encoder"
-    explorer.query = TOKENS - 1
     assert explorer.layer == ENCODER_LAYERS - 1
     explorer.part = "decoder"
-    assert explorer.query == QUERIES - 1
+    assert explorer.layer == 0 and 0 <= explorer.query < QUERIES
 
 
 def test_another_image_is_shown_in_the_same_widget(explorer, model, image):
@@ -227,8 +226,18 @@ def test_several_images(model, image):
     assert explorer.about["images"][1]["height"] == 64
     assert not torch.equal(explorer.points().locations, first.locations)
     explorer.image_index, explorer.part, explorer.query = 0, "encoder", TOKENS - 1
-    explorer.image_index = 1  # has fewer pixels: 8×20, 4×10 and 2×5
-    assert explorer.query == 209 and np.frombuffer(explorer.answer[:12], "<i4").tolist() == [1, 0, 209]
+    explorer.image_index = 1  # has fewer pixels, 8×20 on the finest level: the one at the same place
+    same_place = 6 * 20 + 18
+    assert explorer.query == same_place
+    assert np.frombuffer(explorer.answer[:12], "<i4").tolist() == [1, 0, same_place]
+
+
+def test_another_image_and_its_answer_arrive_together(explorer, image, monkeypatch):
+    sent = []
+    monkeypatch.setattr(explorer, "send_state", lambda key=None: sent.append({key} if isinstance(key, str) else key))
+    explorer.show(image[:, :64])
+    (first,) = [names for names in sent if "about" in names]
+    assert "answer" in first
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ class Explorer {
     this.status.setAttribute("role", "status");
     this.actions = makeActions(this);
     this.highlighted = {};
+    this.waiting = []; // what was asked for while the view was not all there
   }
 
   get about() {
@@ -48,53 +49,67 @@ class Explorer {
     });
     const [table, heat] = ["table", "heat"].map((name) => asBytes(this.model.get(name)));
     this.knowledge = { about, table, heat, pictures };
-    this.build();
+    this.refresh();
   }
 
   build() {
-    this.stop();
+    this.tooltip.follow(null);
     this.main = makePanel("dd-image", `The image with the query's sampling points. ${HINT}`, null, this.actions);
     this.levels = this.layer.shapes.map((_, level) =>
       makePanel("dd-level", `The grid of level ${level}. ${HINT}`, level, this.actions),
     );
     this.places = layOut(this);
-    this.refresh();
+  }
+
+  get panels() {
+    return [this.main, ...this.levels];
   }
 
   /** Change what is shown. Python hears of it, and may answer with the exact points, or with a refusal. */
   choose(changes) {
-    this.choosing = true; // between the first of the changes and the last, what is shown need not exist
-    for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
-    this.choosing = false;
-    this.model.save_changes();
-    if ("part" in changes || "image_index" in changes) this.build();
-    else this.refresh();
+    this.whenThere(() => {
+      this.choosing = true; // between the first of the changes and the last, what is shown need not exist
+      for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
+      this.choosing = false;
+      this.model.save_changes();
+      this.refresh();
+    });
   }
 
-  /** Another part or image, and what fits to it. */
+  /** Another part, layer or image, and what fits to it. */
   turnTo(changes) {
-    this.choose(fittingView(this, changes));
+    this.whenThere(() => this.choose(fittingView(this, changes)));
   }
 
   goToLayer(layer) {
-    if (layer === this.view.layer || layer < 0 || layer >= this.depth) return;
-    const isStill = !this.scene || matchMedia("(prefers-reduced-motion: reduce)").matches;
-    this.tween = isStill ? null : { from: this.scene, at: performance.now() };
-    this.choose({ layer });
+    this.whenThere(() => {
+      if (layer === this.view.layer || layer < 0 || layer >= this.depth) return;
+      const isStill = !this.scene || matchMedia("(prefers-reduced-motion: reduce)").matches;
+      this.tween = isStill ? null : { from: this.scene, at: performance.now() };
+      this.turnTo({ layer });
+    });
   }
 
   play() {
-    const step = () => (this.view.layer + 1 < this.depth ? this.goToLayer(this.view.layer + 1) : this.stop());
+    const step = () => {
+      if (!this.isThere()) return;
+      if (this.view.layer + 1 < this.depth) this.goToLayer(this.view.layer + 1);
+      else this.stop();
+    };
+    this.halt();
     this.timer = setInterval(step, PLAY_MS);
     if (this.view.layer === this.depth - 1) this.goToLayer(0);
     else this.refresh();
   }
 
   stop() {
-    if (!this.timer) return;
+    this.halt();
+    this.refresh();
+  }
+
+  halt() {
     clearInterval(this.timer);
     this.timer = null;
-    this.refresh();
   }
 
   highlight(what) {
@@ -102,9 +117,28 @@ class Explorer {
     this.draw();
   }
 
+  /** Show what the model says now, as soon as all of it is there: part, layer and query may arrive one by one. */
   refresh() {
+    if (!this.isThere()) return;
+    const { image, layer } = this;
+    const isOther = image !== this.pictured?.image || layer.part !== this.pictured.part;
+    this.pictured = { image, part: layer.part };
+    if (isOther) {
+      this.halt();
+      this.tween = null;
+      this.highlighted = {};
+    }
+    if (this.levels?.length !== layer.levels) this.build();
     fillControls(this);
-    this.draw();
+    if (isOther) this.drawOther();
+    else this.draw();
+    while (this.waiting.length && this.isThere()) this.waiting.shift()();
+  }
+
+  /** Another picture is drawn at once: the next click is meant for it, and may come before the next frame. */
+  drawOther() {
+    for (const panel of this.panels) panel.frame = null;
+    this.drawNow(performance.now());
   }
 
   draw() {
@@ -112,13 +146,16 @@ class Explorer {
   }
 
   drawNow(now) {
+    cancelAnimationFrame(this.frameRequest);
     this.frameRequest = null;
     if (!this.root.isConnected || !this.main.canvas.clientWidth) return; // drawn when it gets its place
+    if (!this.isThere()) return; // drawn when the rest has arrived
     const answer = asBytes(this.model.get("answer"));
     this.scene = compose(this.knowledge, this.view, answer, this.highlighted, this.moving(now));
     drawMain(this.main, this.scene);
     this.levels.forEach((panel) => drawLevel(panel, this.scene));
     describeScene(this);
+    this.tooltip.show(this.scene); // other numbers lie under a pointer that rests
     if (this.tween) this.draw();
   }
 
@@ -131,22 +168,22 @@ class Explorer {
     return { from, share: share * share * (3 - 2 * share) }; // slow, fast, slow
   }
 
-  /** What changes in Python changes here. A part, a layer and a query may arrive one after another. */
+  /** What changes in Python changes here. */
   listen() {
-    const build = () => this.build();
     const refresh = () => this.refresh();
     const draw = () => this.draw();
-    const follow = { image_index: build, part: build, layer: refresh, query: refresh, heads: refresh, levels: refresh };
-    const calls = { ...follow, heat_map: refresh, answer: draw, status: draw };
     const listeners = [
       ["change:about", () => this.open()],
-      ...Object.entries(calls).map(([name, call]) => [`change:${name}`, () => this.isThere() && call()]),
+      ...VIEW.map((name) => [`change:${name}`, refresh]),
+      ["change:answer", draw],
+      ["change:status", draw],
     ];
     for (const [event, call] of listeners) this.model.on(event, call);
     const watcher = new ResizeObserver(draw);
     watcher.observe(this.root);
     return () => {
-      this.stop();
+      this.halt();
+      cancelAnimationFrame(this.frameRequest);
       watcher.disconnect();
       for (const [event, call] of listeners) this.model.off(event, call);
     };
@@ -154,6 +191,12 @@ class Explorer {
 
   isThere() {
     return !this.choosing && Boolean(this.layer) && this.view.query < this.layer.queries;
+  }
+
+  /** What a user asks for while a change from Python is only half here is done when the rest of it has arrived. */
+  whenThere(call) {
+    if (this.isThere()) call();
+    else this.waiting.push(call);
   }
 }
 

@@ -3,24 +3,39 @@
 const CLICK_REACH = 0.035; // of the image, around an object's reference point
 
 function makeActions(explorer) {
+  const whenThere = (call) => explorer.whenThere(call);
   return {
-    pick: ({ x, y }, level) => pickUnder(explorer, x, y, level),
-    step: (dx, dy, times) => explorer.choose({ query: neighbour(explorer, dx, dy, times) }),
-    next: (direction) => explorer.choose({ query: following(explorer, direction) }),
-    first: () => explorer.choose({ query: firstQuery(explorer) }),
-    layer: (direction) => explorer.goToLayer(explorer.view.layer + direction),
-    hover: (panel, event) => explorer.tooltip.show(panel, event, explorer.scene),
+    pick: (panel, event) => pickFrom(explorer, panel, event),
+    step: (dx, dy, times) => whenThere(() => explorer.choose({ query: neighbour(explorer, dx, dy, times) })),
+    next: (direction) => whenThere(() => explorer.choose({ query: following(explorer, direction) })),
+    first: () => whenThere(() => explorer.choose({ query: firstQuery(explorer) })),
+    layer: (direction) => whenThere(() => explorer.goToLayer(explorer.view.layer + direction)),
+    hover: (panel, event) => {
+      explorer.tooltip.follow(panel, event);
+      explorer.tooltip.show(explorer.scene);
+    },
   };
+}
+
+/** A click or a drag in a picture. */
+function pickFrom(explorer, panel, { offsetX, offsetY }) {
+  if (!panel.frame) explorer.drawNow(performance.now()); // it came before the first frame
+  if (!panel.frame) return;
+  const at = onFrame(panel, { offsetX, offsetY });
+  const { x, y } = clampToImage(fromCanvas(panel.frame, at.x, at.y));
+  explorer.whenThere(() => pickUnder(explorer, x, y, panel.level));
 }
 
 /** The query at a place; in the picture of a level, a pixel of this level. */
 function pickUnder(explorer, x, y, level) {
   const { image, layer, view } = explorer;
-  const query =
-    layer.asks === "pixels"
-      ? pixelUnder(layer, level ?? finestLevel(layer), x, y)
-      : objectUnder(image, layer, x, y, CLICK_REACH);
+  const query = queryUnder(image, layer, x, y, level);
   if (query !== view.query) explorer.choose({ query });
+}
+
+function queryUnder(image, layer, x, y, level) {
+  if (layer.asks === "objects") return objectUnder(image, layer, x, y, CLICK_REACH);
+  return pixelUnder(layer, level ?? finestLevel(layer), x, y);
 }
 
 function finestLevel(layer) {
@@ -48,19 +63,18 @@ function firstQuery({ image, layer }) {
 }
 
 /**
- * The whole view after a change of part or image: the same layer as far as there is one, the query at the place of the
- * last one, and of the heads and levels those that there are; all, if all were shown.
+ * The whole view after a change of part, layer or image: the layer asked for, or the same, as far as there is one; the
+ * query that it was, among the same queries, else the one at its place; and of the heads and levels those that there
+ * are; all, if all were shown. Python keeps the same rule, in fit.py.
  */
-function fittingView({ about, view, layer: before, scene }, changes) {
+function fittingView({ about, view, image: imageBefore, layer: before }, changes) {
   const image = about.images[changes.image_index ?? view.image_index];
   const part = changes.part ?? (image.parts.includes(view.part) ? view.part : image.parts.at(-1));
   const stack = image.layers.filter((each) => each.part === part);
-  const layer = stack[Math.min(view.layer, stack.length - 1)];
-  const { x, y } = clampToImage(scene.shown.reference);
-  const query =
-    layer.asks === "pixels"
-      ? pixelUnder(layer, finestLevel(layer), x, y)
-      : objectUnder(image, layer, x, y, CLICK_REACH);
+  const layer = stack[Math.min(changes.layer ?? view.layer, stack.length - 1)];
+  const areTheSame = image === imageBefore && part === before.part && layer.queries === before.queries;
+  const { x, y } = clampToImage((before.asks === "pixels" ? pixelPlace : objectPlace)(before, view.query));
+  const query = areTheSame ? view.query : queryUnder(image, layer, x, y);
   const kept = (chosen, old, now) => (chosen.length === old ? upTo(now) : chosen.filter((index) => index < now));
   const heads = kept(view.heads, before.heads, layer.heads);
   const levels = kept(view.levels, before.levels, layer.levels);

@@ -15,9 +15,9 @@ function group(label, className, buttons) {
 /** A row of buttons of which one is chosen. choices: [{ label, value }]. */
 function oneOf(label, choices, chosen, choose) {
   const buttons = choices.map(({ label: text, value }) => {
-    const button = element("button", { type: "button", textContent: text });
+    const button = element("button", { type: "button", name: `${label} ${text}`, textContent: text });
     button.setAttribute("aria-pressed", String(value === chosen));
-    button.addEventListener("click", () => choose(value));
+    button.onclick = () => choose(value);
     return button;
   });
   return group(label, "dd-segments", buttons);
@@ -25,38 +25,40 @@ function oneOf(label, choices, chosen, choose) {
 
 /** A button for each of `count` things, switched on and off one by one; with Shift, one alone. */
 function anyOf(thing, count, chosen, choose, highlight) {
-  const all = element("button", { type: "button", textContent: "all", className: "dd-chip dd-all" });
-  all.setAttribute("aria-label", `All ${thing.toLowerCase()}s`);
-  all.addEventListener("click", () => choose(upTo(count)));
+  const name = `All ${thing.toLowerCase()}s`;
+  const all = element("button", { type: "button", name, textContent: "all", className: "dd-chip dd-all" });
+  all.setAttribute("aria-label", name);
+  all.onclick = () => choose(upTo(count));
   const buttons = upTo(count).map((value) => chip(thing, value, count, chosen, choose, highlight));
   return group(`${thing}s`, "dd-chips", [...buttons, all]);
 }
 
 function chip(thing, value, count, chosen, choose, highlight) {
   const isOn = chosen.includes(value);
-  const button = element("button", { type: "button", textContent: String(value), className: "dd-chip" });
+  const name = `${thing} ${value}`;
+  const button = element("button", { type: "button", name, textContent: String(value), className: "dd-chip" });
   button.title = `Show or hide ${thing.toLowerCase()} ${value}; with Shift, show it alone`;
-  button.setAttribute("aria-label", `${thing} ${value}`);
+  button.setAttribute("aria-label", name);
   button.setAttribute("aria-pressed", String(isOn));
   const alone = () => (isOn && chosen.length === 1 ? upTo(count) : [value]);
   const toggled = () => upTo(count).filter((each) => (each === value ? !isOn : chosen.includes(each)));
-  button.addEventListener("click", (event) => choose(event.shiftKey ? alone() : toggled()));
-  for (const event of ["pointerenter", "focus"]) button.addEventListener(event, () => highlight(value));
-  for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => highlight(null));
+  button.onclick = (event) => choose(event.shiftKey ? alone() : toggled());
+  button.onpointerenter = button.onfocus = () => highlight(value);
+  button.onpointerleave = button.onblur = () => highlight(null);
   return button;
 }
 
 function choiceList(label, choices, value, choose) {
   const options = choices.map((each) => element("option", { value: each.value, textContent: each.label }));
-  const list = element("select", {}, ...options);
+  const list = element("select", { name: label }, ...options);
   list.value = String(value);
-  list.addEventListener("change", () => choose(Number(list.value)));
+  list.onchange = ({ currentTarget }) => choose(Number(currentTarget.value));
   return labelled(label, list, "label");
 }
 
 function switchBox(label, isOn, choose, title) {
-  const box = element("input", { type: "checkbox", checked: isOn });
-  box.addEventListener("change", () => choose(box.checked));
+  const box = element("input", { type: "checkbox", name: label, checked: isOn });
+  box.onchange = ({ currentTarget }) => choose(currentTarget.checked);
   return element("label", { className: "dd-switch", title }, box, label);
 }
 

@@ -46,11 +46,15 @@ function drawPicture(frame, picture, image, brightness) {
   context.fillRect(0, 0, frame.areaWidth, frame.areaHeight);
   context.fillStyle = "#000";
   context.fillRect(frame.left, frame.top, frame.width, frame.height);
-  if (!picture.complete || !picture.naturalWidth) return;
+  if (!isLoaded(picture)) return;
   context.globalAlpha = brightness;
   context.imageSmoothingEnabled = frame.width < 3 * image.width; // a small picture is shown pixel by pixel
   context.drawImage(picture, frame.left, frame.top, frame.width, frame.height);
   context.globalAlpha = 1;
+}
+
+function isLoaded(picture) {
+  return picture.complete && picture.naturalWidth > 0;
 }
 
 /** Values of a level's pixels, in [0, 1], as colours over the image. */

@@ -1,5 +1,11 @@
 // The page around the pictures: where everything is, which controls there are, and the words that go along.
 
+// What a control has beside its attributes. Its listeners are among them, so that they can be exchanged.
+const CONTROL_PROPERTIES = [
+  ...["onclick", "onchange", "onpointerenter", "onpointerleave", "onfocus", "onblur"],
+  ...["checked", "value"],
+];
+
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -23,13 +29,36 @@ function layOut({ root, main, levels, status, tooltip }) {
   return places;
 }
 
-/** All controls, as the view wants them. The one that has the keyboard's focus keeps it. */
+/** All controls, as the view wants them. The one that has the keyboard's focus keeps it, by its name. */
 function fillControls(explorer) {
-  const controls = () => [...explorer.root.querySelectorAll("button, select, input")];
-  const focused = controls().indexOf(document.activeElement);
-  explorer.places.top.replaceChildren(...queryControls(explorer));
-  explorer.places.shown.replaceChildren(...shownControls(explorer));
-  if (focused >= 0) controls()[focused]?.focus();
+  const { root, places } = explorer;
+  const { activeElement } = document;
+  becomeRow(places.top, queryControls(explorer));
+  becomeRow(places.shown, shownControls(explorer));
+  if (activeElement === document.activeElement || !activeElement.name) return;
+  const controls = [...root.querySelectorAll("button, select, input")];
+  controls.find((control) => control.name === activeElement.name)?.focus();
+}
+
+function becomeRow(row, fresh) {
+  if (row.children.length === fresh.length) fresh.forEach((each, index) => become(row.children[index], each));
+  else row.replaceChildren(...fresh);
+}
+
+/**
+ * Turn an element into a fresh one of the same make, in place. One that is replaced while it is pressed hears of no
+ * click; one of another make is replaced.
+ */
+function become(old, fresh) {
+  const isSame = ["tagName", "name", "childElementCount"].every((property) => old[property] === fresh[property]);
+  if (!isSame) {
+    old.replaceWith(fresh);
+    return;
+  }
+  [...fresh.children].forEach((child, index) => become(old.children[index], child));
+  if (!fresh.childElementCount && old.textContent !== fresh.textContent) old.textContent = fresh.textContent;
+  for (const { name, value } of fresh.attributes) old.setAttribute(name, value);
+  for (const property of CONTROL_PROPERTIES) if (property in fresh) old[property] = fresh[property];
 }
 
 const PART_NAMES = { encoder: "Encoder: pixels ask", decoder: "Decoder: objects ask" };
@@ -52,9 +81,9 @@ function queryControls(explorer) {
 
 function playButton(explorer) {
   const text = explorer.timer ? "❚❚ Stop" : "▶ Play";
-  const button = element("button", { type: "button", className: "dd-play", textContent: text });
+  const button = element("button", { type: "button", name: "Play", className: "dd-play", textContent: text });
   button.title = "Go through the layers, one after another";
-  button.addEventListener("click", () => (explorer.timer ? explorer.stop() : explorer.play()));
+  button.onclick = () => (explorer.timer ? explorer.stop() : explorer.play());
   return button;
 }
 
@@ -113,6 +142,7 @@ function describeScene({ root, places, scene, status, model }) {
     points: samples.length,
     shown: shown.query,
     answered,
+    pictured: isLoaded(scene.picture),
     drawn,
   });
 }

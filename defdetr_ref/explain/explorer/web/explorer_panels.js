@@ -10,17 +10,27 @@ function makePanel(className, label, level, actions) {
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", label);
   const panel = { canvas, level, frame: null, samples: [] };
-  const pick = (event) =>
-    panel.frame && actions.pick(clampToImage(fromCanvas(panel.frame, event.offsetX, event.offsetY)), level);
+  const pick = (event) => actions.pick(panel, event);
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     canvas.focus({ preventScroll: true });
     pick(event);
   });
-  canvas.addEventListener("pointermove", (event) => (event.buttons & 1 ? pick(event) : actions.hover(panel, event)));
+  canvas.addEventListener("pointermove", (event) => {
+    actions.hover(panel, event);
+    if (event.buttons & 1) pick(event);
+  });
   canvas.addEventListener("pointerleave", () => actions.hover(null));
   canvas.addEventListener("keydown", (event) => onKey(event, actions));
   return panel;
+}
+
+/** Where on the picture that is seen a pointer is; after a change of width this is the old picture, stretched. */
+function onFrame({ canvas, frame }, { offsetX, offsetY }) {
+  return {
+    x: (offsetX * frame.areaWidth) / canvas.clientWidth,
+    y: (offsetY * frame.areaHeight) / canvas.clientHeight,
+  };
 }
 
 function clampToImage({ x, y }) {
@@ -59,8 +69,15 @@ class Tooltip {
     this.plate = element("div", { className: "dd-tooltip", hidden: true });
   }
 
-  show(panel, event, scene) {
-    const sample = panel?.frame ? sampleAt(panel, event.offsetX, event.offsetY) : null;
+  /** Remember where the pointer is: over a panel, or over none. */
+  follow(panel, event) {
+    this.at = panel && { panel, offsetX: event.offsetX, offsetY: event.offsetY };
+  }
+
+  show(scene) {
+    const { panel } = this.at ?? {};
+    const { x, y } = panel?.frame ? onFrame(panel, this.at) : {};
+    const sample = panel?.frame ? sampleAt(panel, x, y) : null;
     this.plate.hidden = !sample;
     if (!sample) return;
     const { image, layer } = scene;
@@ -71,15 +88,15 @@ class Tooltip {
     ];
     const weight = element("b", { textContent: `weight ${sample.weight.toFixed(3)}` });
     this.plate.replaceChildren(weight, ...lines.flatMap((text) => [element("br"), text]));
-    this.moveTo(panel.canvas, event);
+    this.moveTo(panel.canvas, this.at);
   }
 
-  moveTo(canvas, event) {
+  moveTo(canvas, { offsetX, offsetY }) {
     const [outer, inner] = [this.root.getBoundingClientRect(), canvas.getBoundingClientRect()];
-    const left = inner.left - outer.left + event.offsetX + TOOLTIP_GAP;
+    const left = inner.left - outer.left + offsetX + TOOLTIP_GAP;
     const last = this.root.clientWidth - this.plate.offsetWidth - TOOLTIP_GAP;
     this.plate.style.left = `${Math.max(0, Math.min(left, last))}px`;
-    this.plate.style.top = `${inner.top - outer.top + event.offsetY + TOOLTIP_GAP}px`;
+    this.plate.style.top = `${inner.top - outer.top + offsetY + TOOLTIP_GAP}px`;
   }
 }
 
