@@ -43,9 +43,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def print_what_can_be_printed() -> None:
+    """A pipe may know few letters (on Windows, those of a code page); others are escaped and end no run of hours."""
+    if hasattr(sys.stdout, "reconfigure"):  # whatever stands in for it may have no such thing
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    print_what_can_be_printed()
     try:
         args = build_parser().parse_args(argv)
         args.run(args)
