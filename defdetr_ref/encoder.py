@@ -31,7 +31,7 @@ class EncoderLayer(nn.Module):
         query = x + tokens.positions
         attended = self.attention(query, reference_points, x, tokens.spatial_shapes, tokens.mask)
         x = self.attention_norm(x + self.dropout(attended))
-        # Feed-forward: each token for itself; attention only adds up linearly, here what was read is worked on.
+        # Feed-forward: each token for itself; attention only adds up, here what was read is worked on.
         return self.ffn_norm(x + self.ffn(x))
 
 

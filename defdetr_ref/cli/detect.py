@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         draw(picture, found).save(out / name)
         print("\n".join(f"{path}: {in_words(one)}" for one in found) or f"{path}: nothing above {args.threshold}")
         rows += found
-    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def open_picture(path: Path) -> Image.Image:

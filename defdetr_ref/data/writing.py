@@ -134,7 +134,7 @@ def _write_split(
         "annotations": annotations,
         "categories": categories,
     }
-    (folder / f"{split}.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+    (folder / f"{split}.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8", newline="\n")
 
 
 def _move_into_place(partial: Path, folder: Path, info: dict[str, Any]) -> None:

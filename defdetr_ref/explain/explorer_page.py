@@ -130,5 +130,5 @@ def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any],
         module=module_source().replace(EXPORT, ""),  # inside a page nothing imports it
     )
     path = Path(path)
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", newline="\n")
     return path

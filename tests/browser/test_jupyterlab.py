@@ -39,7 +39,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
     folder.mkdir()
     settings.mkdir(parents=True)
     no_news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}  # its popup hides the page
-    (settings / "page_config.json").write_text(json.dumps(no_news))
+    (settings / "page_config.json").write_text(json.dumps(no_news), encoding="utf-8")
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "explore.ipynb")
@@ -56,7 +56,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
     environment = {**os.environ, **{name: str(place) for name, place in places.items()}}
     environment.pop("JUPYTER_PATH", None)
     log = tmp_path / "log.txt"
-    with log.open("w") as output:
+    with log.open("w", encoding="utf-8") as output:
         server = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
         yield _address(server, log)
@@ -68,10 +68,10 @@ def lab(tmp_path: Path) -> Iterator[str]:
 def _address(server: subprocess.Popen, log: Path) -> str:
     until = time.monotonic() + START_SECONDS
     while time.monotonic() < until and server.poll() is None:
-        if found := re.search(r"http://127\.0\.0\.1:\d+/lab", log.read_text()):
+        if found := re.search(r"http://127\.0\.0\.1:\d+/lab", log.read_text(encoding="utf-8")):
             return found.group()
         time.sleep(0.3)
-    raise AssertionError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    raise AssertionError(f"JupyterLab did not start:\n{log.read_text(encoding='utf-8')[-2000:]}")
 
 
 def run_all(page, address: str) -> None:

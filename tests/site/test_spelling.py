@@ -5,6 +5,7 @@ codespell knows misspellings, not words, so new words need no list. Code, formul
 
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -46,7 +47,9 @@ def american_words(text: str) -> list[str]:
 
 def misspelled(text: str) -> list[str]:
     command = [sys.executable, "-m", "codespell_lib", "--builtin", "clear,rare", "-"]
-    found = subprocess.run(command, input=text, capture_output=True, text=True, cwd=ROOT / "docs")
+    both = {**os.environ, "PYTHONUTF8": "1"}  # what goes in and what comes out are UTF-8 on every system
+    options = {"capture_output": True, "encoding": "utf-8", "env": both, "cwd": ROOT / "docs"}
+    found = subprocess.run(command, input=text, **options)
     assert found.returncode in (0, 65), found.stderr  # 65: misspelled words were found
     return [line for line in found.stdout.splitlines() if "==>" in line]
 
