@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from defdetr_ref.training import team
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("defdetr_ref", "cuda", "benchmarks", "docs")
 FILES = [path for folder in (*SHIPPED, "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 WRITING = {"w", "a", "x"}
 POSIX_MODULES = {"fcntl", "grp", "pwd", "resource", "termios"}
 POSIX_NAMES = {
@@ -68,6 +70,13 @@ def faults(source: str, *, shipped: bool) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_works_on_every_system(path):
     assert faults(path.read_text(encoding="utf-8"), shipped=path.relative_to(ROOT).parts[0] in SHIPPED) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
+def test_notebooks_work_on_every_system(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    assert faults("\n".join(code), shipped=True) == []
 
 
 @pytest.mark.parametrize(
