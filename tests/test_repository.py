@@ -60,6 +60,27 @@ def test_the_changelog_keeps_its_form():
     assert all(f"\n[{version}]: https://" in CHANGELOG for version, _ in versions)
 
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PATH = re.compile(r"`([\w.]+(?:/[\w.]+)*\.(?:py|md|toml|txt|ipynb))`")
+PLACEHOLDER = re.compile(r"(?:^|[/_])n?(?:NN|name)\b|NN_")
+
+
+def test_what_contributors_are_sent_to_is_there():
+    if not (ROOT / "defdetr_ref" / "course").is_dir():
+        pytest.skip("the course has no folder of its own yet")
+    paths = [path for path in PATH.findall(CONTRIBUTING) if not PLACEHOLDER.search(path)]
+    assert len(paths) > 30
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+
+
+def test_commands_of_contributors_are_targets():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([\w-]+)", CONTRIBUTING, re.MULTILINE))
+    assert {"test", "test-fast", "test-random", "notebooks"} <= named
+    assert named - targets <= {"mutants"}
+
+
 # ------------------------------------------------------------------------------------------ continuous integration
 
 JOBS = WORKFLOW["jobs"]

@@ -1,4 +1,4 @@
-"""Links between the repository's own files: README, docs and notebooks. Those of the built site: test_build.py."""
+"""Links between the repository's own files: root, docs, notebooks. Those of the built site: test_build.py."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 
 from tests.site.building import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
 PAGES = [path for path in PAGES if "_build" not in path.parts]
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(?:#[^)]*)?\)|href=\"(\w+\.ipynb)\"")
 CODE = re.compile(r"```.*?```|`[^`\n]*`|\$[^$]*\$", re.DOTALL)

@@ -1,4 +1,4 @@
-"""The prose of docs, notebooks and README: no misspelled words, and British spelling throughout.
+"""The prose of docs, notebooks and the pages at the root: no misspelled words, and British spelling throughout.
 
 codespell knows misspellings, not words, so new words need no list. Code, formulas and addresses are not prose.
 """
@@ -15,7 +15,7 @@ import pytest
 
 from tests.site.building import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]+>|https?://\S+", re.DOTALL)
 WORD = re.compile(r"[A-Za-z]+")
 # American forms that are also British words with another meaning, or parts of names.
