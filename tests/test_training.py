@@ -472,6 +472,8 @@ def test_two_processes_equal_one(tmp_path, drawn):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(root=str(Path(__file__).parents[1]), drawn=str(drawn["folder"])), encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if sys.platform == "win32":
+        environment["USE_LIBUV"] = "0"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for folder, before in (("one", []), ("two", launcher)):
         command = [sys.executable, *before, str(script), str(tmp_path / folder)]
