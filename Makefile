@@ -27,7 +27,7 @@ demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
 
 lab: $(VENV)/.lab
-	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) $(firstword $(NOTEBOOKS))
+	$(BIN)/defdetr lab
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest --durations=15 tests

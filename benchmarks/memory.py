@@ -16,13 +16,13 @@ from benchmarks.implementations import MAKERS
 from benchmarks.workloads import WORKLOADS, Workload, tiny
 
 STATUS, FORGET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-FORGET_HIGHEST = "5"
+FORGET_HIGHEST = b"5"
 DIRECTIONS = ("forward", "forward + backward")
 
 
 def _resident(field: str) -> int:
     """Bytes of VmRSS (now) or VmHWM (highest)."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
+    line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(field))
     return int(line.split()[1]) * 1024
 
 
@@ -60,9 +60,10 @@ def main() -> None:
     trial = tiny("trial", 0) if channels == 8 else _shrunk(workload)
     _runner(arguments.implementation, trial, arguments.direction, "cpu")()  # loads code, compiles
     run = _runner(arguments.implementation, workload, arguments.direction, "cpu")
-    ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept would hide what the call takes
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc; others have none
+        trim(0)  # memory that was freed but kept would hide what the call takes
     before = _resident("VmRSS")
-    FORGET.write_text(FORGET_HIGHEST)
+    FORGET.write_bytes(FORGET_HIGHEST)
     result = run()
     print(_resident("VmHWM") - before)
     del result

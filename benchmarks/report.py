@@ -61,7 +61,7 @@ def _cell(found: dict[str, float] | None) -> str:
 
 def write_json(results: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", newline="\n")
 
 
 def plot(results: dict[str, Any]) -> Figure:

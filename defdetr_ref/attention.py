@@ -73,7 +73,15 @@ class DeformableSampling(nn.Module):
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Eq. 3: every query reads `num_points` points for each head on each level."""
+    """Eq. 3: every query reads `num_points` points for each head on each level.
+
+    d_model: C, channels of queries, features and output.
+    num_heads: M; each reads C/M channels of its own.
+    num_levels: L, of the feature pyramid.
+    num_points: K, for each head on each level.
+
+    Raises ValueError if d_model is no multiple of num_heads.
+    """
 
     def __init__(self, d_model: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4):
         super().__init__()
@@ -109,9 +117,13 @@ class MultiScaleDeformableAttention(nn.Module):
         spatial_shapes: SpatialShapes,
         padding_mask: Bool[Tensor, "batch token"] | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
-        """query already holds its position embedding; reference_points are in [0, 1] of the padded levels.
+        """What every query reads around its reference, projected: (N, Q, C).
 
-        Rows of `features` where padding_mask is True read as zero.
+        query: with its position embedding already added.
+        reference_points: points or cxcywh boxes for each level, in [0, 1] of the padded level.
+        features: the tokens of all levels one after another, finest first.
+        spatial_shapes: [(height, width), …] of the levels.
+        padding_mask: True where a token is padding; such rows of `features` read as zero.
         """
         value = self.value_proj(features)
         if padding_mask is not None:
@@ -138,7 +150,12 @@ class MultiScaleDeformableAttention(nn.Module):
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """Eq. 2: the same on one feature map, Σ_m W_m [ Σ_k A_mqk · W'_m x(p_q + Δp_mqk) ]."""
+    """Eq. 2: the same on one feature map, Σ_m W_m [ Σ_k A_mqk · W'_m x(p_q + Δp_mqk) ].
+
+    d_model: C, channels of queries, feature map and output.
+    num_heads: M; each reads C/M channels of its own.
+    num_points: K, for each head.
+    """
 
     def __init__(self, d_model: int = 256, num_heads: int = 8, num_points: int = 4):
         super().__init__(d_model, num_heads, num_levels=1, num_points=num_points)
@@ -150,7 +167,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         feature_map: Float[Tensor, "batch d_model height width"],
         padding_mask: Bool[Tensor, "batch height width"] | None = None,
     ) -> Float[Tensor, "batch query d_model"]:
-        """Like the multi-scale module, with one map (N, C, H, W) and reference_points (N, Q, 2) or (N, Q, 4)."""
+        """Like the multi-scale module, with one map instead of tokens.
+
+        query: with its position embedding already added.
+        reference_points: points (N, Q, 2) or cxcywh boxes (N, Q, 4), in [0, 1] of the padded map.
+        feature_map: (N, C, H, W).
+        padding_mask: True where a pixel is padding; it reads as zero.
+        """
         tokens = rearrange(feature_map, "batch channel height width -> batch (height width) channel")
         mask = None if padding_mask is None else padding_mask.flatten(1)
         return super().forward(query, reference_points[:, :, None], tokens, [tuple(feature_map.shape[2:])], mask)

@@ -14,16 +14,16 @@ class DeformableDETRConfig:
     backbone: str = "resnet50"  # or "small"
     feature_strides: tuple[int, ...] = (8, 16, 32)  # of the backbone's maps: C3, C4, C5
     num_levels: int = 4  # levels beyond the backbone's are strided convolutions
-    d_model: int = 256
-    num_heads: int = 8
+    d_model: int = 256  # C, channels of every token and query
+    num_heads: int = 8  # M, of every attention
     num_points: int = 4  # K, for each head on each level
-    encoder_layers: int = 6
-    decoder_layers: int = 6
-    d_ffn: int = 1024
-    dropout: float = 0.1
-    num_queries: int = 300
-    box_refine: bool = False
-    two_stage: bool = False
+    encoder_layers: int = 6  # each looks around on all levels
+    decoder_layers: int = 6  # each predicts, and each is trained
+    d_ffn: int = 1024  # hidden channels of the feed-forward networks
+    dropout: float = 0.1  # of every attention and feed-forward network, while training
+    num_queries: int = 300  # Q, object queries; with two_stage, proposals that are kept
+    box_refine: bool = False  # each decoder layer corrects the box of the one before
+    two_stage: bool = False  # the encoder's pixels propose, the best become queries; needs box_refine
     initial_box: str = "published"  # or "paper": of one-stage refinement; see proposals.py
 
     def __post_init__(self):

@@ -51,8 +51,11 @@ class DecoderLayer(nn.Module):
         memory: Float[Tensor, "batch token d_model"],
         tokens: PyramidTokens,
     ) -> Float[Tensor, "batch query d_model"]:
+        # Self-attention among the queries: they tell each other what they hold, so that no two answer for one object.
         query = content + position
         content = self.self_norm(content + self.dropout_self(self.self_attention(query, query, content)))
+        # Cross-attention to the memory: the only place where a query sees the image, around its reference. The
+        # reference is of the unpadded image, the levels are padded.
         attended = self.cross_attention(
             content + position,
             scale_to_padding(reference, tokens.valid_ratios),
@@ -61,6 +64,7 @@ class DecoderLayer(nn.Module):
             tokens.mask,
         )
         content = self.cross_norm(content + self.dropout_cross(attended))
+        # Feed-forward: each query for itself turns what it has read into what the heads can read off.
         return self.ffn_norm(content + self.ffn(content))
 
 

@@ -38,8 +38,11 @@ class DenseEncoderLayer(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch token d_model"], tokens: PyramidTokens
     ) -> Float[Tensor, "batch token d_model"]:
+        # Self-attention: every token compares itself with all others. There is no reference here: places are all that
+        # says which tokens are near, so query and key have them; the values stay without, because they are content.
         place = x + tokens.positions
         x = self.attention_norm(x + self.dropout(self.attention(place, place, x, tokens.mask)))
+        # Feed-forward: each token for itself; attention only averages, here what was read is worked on.
         return self.ffn_norm(x + self.ffn(x))
 
 
@@ -64,10 +67,13 @@ class DenseDecoderLayer(nn.Module):
         memory: Float[Tensor, "batch token d_model"],
         tokens: PyramidTokens,
     ) -> Float[Tensor, "batch query d_model"]:
+        # Self-attention among the queries: they tell each other what they hold, so that no two answer for one object.
         query = content + position
         content = self.self_norm(content + self.dropout_self(self.self_attention(query, query, content)))
+        # Cross-attention to the memory: a query weighs every token of the image, and has to learn where its own are.
         attended = self.cross_attention(content + position, memory + tokens.positions, memory, tokens.mask)
         content = self.cross_norm(content + self.dropout_cross(attended))
+        # Feed-forward: each query for itself turns what it has read into what the heads can read off.
         return self.ffn_norm(content + self.ffn(content))
 
 

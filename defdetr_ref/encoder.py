@@ -26,9 +26,12 @@ class EncoderLayer(nn.Module):
         tokens: PyramidTokens,
         reference_points: Float[Tensor, "batch token level 2"],
     ) -> Float[Tensor, "batch token d_model"]:
-        query = x + tokens.positions  # places help to decide where to look; the values stay without them
+        # Self-attention: each token reads a few points of all levels around its own place. Places help to decide where
+        # to look, so the query has them; the values stay without, because what is read is content.
+        query = x + tokens.positions
         attended = self.attention(query, reference_points, x, tokens.spatial_shapes, tokens.mask)
         x = self.attention_norm(x + self.dropout(attended))
+        # Feed-forward: each token for itself; attention only adds up, here what was read is worked on.
         return self.ffn_norm(x + self.ffn(x))
 
 

@@ -60,6 +60,13 @@ def evaluate(
     A figure is NaN where the data do not define it (COCOeval's -1: no object of that size class, say). An image that
     the dataset left out, because its file is damaged, is left out here as well. The model is switched to evaluation
     mode and back again.
+
+    model: a detector, on the device to run on.
+    dataset: as `CocoDetection`: it yields (image, target), and has `coco` and `image_ids`.
+    batch_size: images of one forward pass; it changes nothing but the time and the memory.
+    top_k: boxes of each image, the best first; COCO looks at 100.
+    num_workers: processes that load images.
+    progress: show a bar.
     """
     options = {"batch_size": batch_size, "top_k": top_k, "num_workers": num_workers, "progress": progress}
     results = predict(model, dataset, **options)
@@ -78,7 +85,11 @@ def predict(
     """The `top_k` best boxes of every image, in COCO's format of results.
 
     Returns dicts with "image_id", "category_id", "bbox" [left, top, width, height] in pixels of the original image,
-    and "score" in [0, 1]. `dataset` yields (image, target) as CocoDetection does; a Subset of one will do.
+    and "score" in [0, 1].
+
+    model, batch_size, num_workers, progress: as in `evaluate`.
+    dataset: yields (image, target) as CocoDetection does; a Subset of one will do.
+    top_k: how many; fewer where the model has fewer pairs of query and class.
     """
     device = next(model.parameters()).device
     loader = DataLoader(dataset, batch_size=batch_size, num_workers=num_workers, collate_fn=collate)

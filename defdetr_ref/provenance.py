@@ -29,6 +29,6 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
 def processor_name(cpu_info: Path = Path("/proc/cpuinfo")) -> str:
     """As Linux names it; elsewhere what Python knows, which may be nothing but the architecture."""
-    lines = cpu_info.read_text().splitlines() if cpu_info.is_file() else []
+    lines = cpu_info.read_text(encoding="utf-8", errors="replace").splitlines() if cpu_info.is_file() else []
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return named[0] if named else platform.processor() or platform.machine()

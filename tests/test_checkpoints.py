@@ -97,7 +97,7 @@ def test_files_that_are_refused(tmp_path, capsys):
     good = tmp_path / "good.pt"
     checkpoints.save(good, model)
     (tmp_path / "truncated.pt").write_bytes(good.read_bytes()[:-2000])
-    (tmp_path / "text.pt").write_text("not a checkpoint")
+    (tmp_path / "text.pt").write_text("not a checkpoint", encoding="utf-8")
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "bad.safetensors").write_bytes(b"123")
     torch.save(Malicious(), tmp_path / "code.pt")

@@ -42,19 +42,19 @@ def trained(drawn):
 
 
 def test_drawn_set(drawn):
-    info = json.loads((drawn / "train.json").read_text())["info"]
+    info = json.loads((drawn / "train.json").read_text(encoding="utf-8"))["info"]
     assert info["counts"] == {"train": 4, "val": 3} and "size_classes" in info
     assert Image.open(next((drawn / "val").glob("*.png"))).size == (64, 64)
 
 
 def test_train_writes_a_run(trained, drawn):
-    config = json.loads((trained / "config.json").read_text())
+    config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
     assert config["train"]["lr"] == 1e-3 and config["train"]["batch_size"] == 2
     assert config["train"]["backbone_lr_factor"] == 1.0  # the tiny backbone starts from random weights
     assert config["model"]["num_classes"] == 6 and config["model"]["num_queries"] == 9  # five shapes, and id 0
     last = checkpoints.read(trained / "last.pt")
     assert last["resize"] == "none" and last["categories"][5] == "cross"
-    assert "AP" in json.loads((trained / "metrics.jsonl").read_text())
+    assert "AP" in json.loads((trained / "metrics.jsonl").read_text(encoding="utf-8"))
 
 
 def test_resume_goes_on_with_the_options_of_the_run(trained, drawn, tmp_path, capsys):
@@ -62,9 +62,9 @@ def test_resume_goes_on_with_the_options_of_the_run(trained, drawn, tmp_path, ca
     start = ["--data", drawn, "--out", run]
     assert defdetr("train", *start, *FAST, *SMALL, "--lr", "3e-4", "--dense") == 0
     assert defdetr("train", *start, "--resume", "--epochs", "2") == 0
-    config = json.loads((run / "config.json").read_text())["train"]
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))["train"]
     assert (config["lr"], config["batch_size"], config["epochs"]) == (3e-4, 2, 2)
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == 2
+    assert len((run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     assert type(checkpoints.build_model(run / "last.pt")).__name__ == "DetrBaseline"
     assert "AP_small" in capsys.readouterr().out
 
@@ -92,7 +92,7 @@ def test_eval_prints_the_figures_and_writes_them(trained, drawn, tmp_path, capsy
     assert defdetr("eval", trained / "last.pt", "--data", drawn, "--out", out, "--device", "cpu") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(METRICS)
-    assert list(json.loads(out.read_text())) == list(METRICS)
+    assert list(json.loads(out.read_text(encoding="utf-8"))) == list(METRICS)
     files = ["--images", drawn / "val", "--annotations", drawn / "val.json"]
     assert defdetr("eval", trained / "last.pt", *files, "--batch-size", 1, "--device", "cpu") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METRICS)
@@ -102,7 +102,7 @@ def test_detect_draws_and_lists(trained, drawn, tmp_path, capsys):
     pictures = sorted((drawn / "val").glob("*.png"))[:2]
     words = ["detect", *pictures, "--checkpoint", trained / "last.pt", "--out", tmp_path / "found", "--device", "cpu"]
     assert defdetr(*words, "--threshold", 0) == 0
-    rows = json.loads((tmp_path / "found" / "detections.json").read_text())
+    rows = json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8"))
     per_picture = 9 * 6  # all pairs of query and class, which are fewer than 100
     assert [row["image"] for row in rows] == [str(picture) for picture in pictures for _ in range(per_picture)]
     scores = [row["score"] for row in rows[:per_picture]]
@@ -114,7 +114,7 @@ def test_detect_draws_and_lists(trained, drawn, tmp_path, capsys):
 
     assert defdetr(*words, "--threshold", 1) == 0
     assert "nothing above 1.0" in capsys.readouterr().out
-    assert json.loads((tmp_path / "found" / "detections.json").read_text()) == []
+    assert json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8")) == []
 
 
 def test_boxes_are_drawn_where_they_are():
@@ -258,10 +258,10 @@ MISTAKES = {
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_in_one_line(mistake, trained, drawn, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "broken.json").write_text('{"images": [')
-    content = json.loads((drawn / "train.json").read_text())
+    (tmp_path / "broken.json").write_text('{"images": [', encoding="utf-8")
+    content = json.loads((drawn / "train.json").read_text(encoding="utf-8"))
     content["categories"].append({"id": 17, "name": "more"})
-    (tmp_path / "many.json").write_text(json.dumps(content))
+    (tmp_path / "many.json").write_text(json.dumps(content), encoding="utf-8")
     words, part_of_message = MISTAKES[mistake]
     places = {"drawn": drawn, "run": trained, "last": trained / "last.pt", "tmp": tmp_path, "new": tmp_path / "new"}
     capsys.readouterr()

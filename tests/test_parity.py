@@ -171,7 +171,7 @@ def test_size(variant):
     parameters, trainable, keys = SIZES[variant]
     assert sum(p.numel() for p in model.parameters()) == parameters
     assert sum(p.numel() for p in model.parameters() if p.requires_grad) == trainable
-    published = json.loads((official_weights.HERE / f"keys_{variant}.json").read_text())
+    published = json.loads((official_weights.HERE / f"keys_{variant}.json").read_text(encoding="utf-8"))
     assert len(published) == keys
     ours = to_official(model.state_dict(), model.config)
     assert {key: list(tensor.shape) for key, tensor in ours.items()} == published

@@ -22,6 +22,8 @@ def test_the_machine_names_its_threads_and_device():
 
 def test_the_processor_is_read_from_linux(tmp_path):
     cpu_info = tmp_path / "cpuinfo"
-    cpu_info.write_text("vendor_id\t: maker\nmodel name\t: Fast One 9000\nmodel name\t: Fast One 9000\n")
+    cpu_info.write_text(
+        "vendor_id\t: maker\nmodel name\t: Fast One 9000\nmodel name\t: Fast One 9000\n", encoding="utf-8"
+    )
     assert processor_name(cpu_info) == "Fast One 9000"
     assert processor_name(tmp_path / "none") != ""

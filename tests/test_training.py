@@ -222,12 +222,12 @@ def test_a_run_writes_what_it_did(tmp_path, sets):
     folder = tmp_path / "deep" / "run"
     config = replace(CONFIG, epochs=3, eval_every=2)
     model, result = run(folder, sets[0], config, val_set=sets[1], notes={"author": "me"})
-    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     assert records == result["metrics"] and [record["epoch"] for record in records] == [1, 2, 3]
     assert {"total", "loss_ce", "loss_bbox_0", "loss_giou_enc", "grad_norm", "lr", "seconds"} <= records[0].keys()
     assert ["AP" in record for record in records] == [False, True, True]  # every second epoch, and the last
     assert set(METRICS) <= records[1].keys()
-    assert json.loads((folder / "config.json").read_text())["train"] == asdict(config)
+    assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["train"] == asdict(config)
     last = checkpoints.read(result["checkpoint"])
     assert last["epoch"] == 3 and last["author"] == "me"
     assert last["resize"] == "none" and last["categories"] == sets[0].categories and last["categories"][1] == "circle"
@@ -252,7 +252,7 @@ def test_what_is_measured_joins_the_record_of_every_epoch(tmp_path, sets):
 
     model, result = run(tmp_path, sets[0], replace(CONFIG, epochs=2), measure=measure)
     assert seen == [model, model] and [record["looked"] for record in result["metrics"]] == [1, 2]
-    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])["looked"] == 2
+    assert json.loads((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["looked"] == 2
 
 
 def test_best_is_the_epoch_with_the_highest_ap(tmp_path, sets, monkeypatch):
@@ -322,7 +322,9 @@ def test_resumed_equals_uninterrupted(tmp_path, drawn, sets, changes):
     folder = tmp_path / "cut"
     with pytest.raises(PowerCut):
         run(folder, cut_off, config, val_set=sets[1])
-    with (folder / "metrics.jsonl").open("a") as file:  # as if it had stopped between metrics and checkpoint
+    with (folder / "metrics.jsonl").open(
+        "a", encoding="utf-8"
+    ) as file:  # as if it had stopped between metrics and checkpoint
         file.write('{"epoch": 3, "total": 0.0}\n{"epoch": 4, "tot')
     torch.manual_seed(99)  # a new process has other random numbers
     other_start = DeformableDETR(DeformableDETRConfig.preset("tiny", **SMALL))
@@ -421,7 +423,7 @@ def test_a_loss_that_is_no_number_stops_training(tmp_path, sets):
     assert "\n" not in message
     last = checkpoints.read(tmp_path / "last.pt")
     assert last["epoch"] == 1 and all(value.isfinite().all() for value in last["model"].values())
-    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+    assert len((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
     assert all(parameter.isfinite().all() for parameter in model.parameters())
 
 
@@ -468,14 +470,18 @@ def train_one_step_without_batch_norm(drawn, folder):
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path, drawn):
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.format(root=str(Path(__file__).parents[1]), drawn=str(drawn["folder"])))
+    script.write_text(SCRIPT.format(root=str(Path(__file__).parents[1]), drawn=str(drawn["folder"])), encoding="utf-8")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if sys.platform == "win32":
+        environment["USE_LIBUV"] = "0"
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     for folder, before in (("one", []), ("two", launcher)):
         command = [sys.executable, *before, str(script), str(tmp_path / folder)]
         subprocess.run(command, check=True, env=environment, timeout=300)
 
-    one, two = (json.loads((tmp_path / folder / "metrics.jsonl").read_text()) for folder in ("one", "two"))
+    one, two = (
+        json.loads((tmp_path / folder / "metrics.jsonl").read_text(encoding="utf-8")) for folder in ("one", "two")
+    )
     del one["seconds"], two["seconds"]
     assert two == pytest.approx(one, rel=1e-4)
     # After one step, Adam's first moment is a tenth of the (clipped) gradient.

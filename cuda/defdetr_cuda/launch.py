@@ -27,6 +27,8 @@ def forward(
 ) -> Tensor:
     """The sums of Eq. 3: value (N, S, M, D), locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K) → (N, Q, M·D).
 
+    spatial_shapes: [(H, W), …] of the levels
+    sampling_locations, attention_weights: on the GPU that value is on
     value: float32, float64, float16 or bfloat16; with the last two, locations and weights are used in float32
     kernel: "fast", "textbook", or None for the fast one wherever it applies
     Raises ValueError if `kernel` cannot take `value`, or if an index within an image does not fit into int32.
@@ -55,6 +57,9 @@ def backward(
 
     The gradient of value is summed in float32 (float64 for float64) by atomic additions, whose order changes from run
     to run, and with it the last digits.
+
+    grad_output: (N, Q, M·D), of the output of `forward`
+    value, spatial_shapes, sampling_locations, attention_weights, kernel: as they were given to `forward`
     """
     sizes, shapes, kernel = _prepare(value, spatial_shapes, attention_weights, kernel)
     numbers, dtype = _value_for(kernel, value)

@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · demo · study`.
+"""The command line: `defdetr draw · train · eval · detect · demo · lab · study`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import demo, detect, draw, evaluate, study, train
+from defdetr_ref.cli import demo, detect, draw, evaluate, lab, study, train
 
-COMMANDS = {"draw": draw, "train": train, "eval": evaluate, "detect": detect, "demo": demo, "study": study}
+COMMANDS = {"draw": draw, "train": train, "eval": evaluate, "detect": detect, "demo": demo, "lab": lab, "study": study}
 
 USER_ERROR = 2  # also argparse's own
 INTERRUPTED = 130  # the shells' code for Ctrl-C
@@ -32,7 +32,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def build_parser() -> argparse.ArgumentParser:
     """One subparser for each command; each command's module adds its own options."""
-    parser = OneLineParser(prog="defdetr", description="Deformable DETR: draw data, train, evaluate, detect.")
+    parser = OneLineParser(prog="defdetr", description="Deformable DETR: draw data, train, evaluate, detect, learn.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, module in COMMANDS.items():
         summary = module.__doc__.splitlines()[0]
@@ -43,12 +43,19 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def print_what_can_be_printed() -> None:
+    """A pipe may know few letters (on Windows, those of a code page); others are escaped and end no run of hours."""
+    if hasattr(sys.stdout, "reconfigure"):  # whatever stands in for it may have no such thing
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command; returns the exit code: the command's own if it has one."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    print_what_can_be_printed()
     try:
         args = build_parser().parse_args(argv)
-        args.run(args)
+        return args.run(args) or 0
     except KeyboardInterrupt:
         print("defdetr: interrupted", file=sys.stderr)
         return INTERRUPTED

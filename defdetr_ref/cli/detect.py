@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
             or f"{path}: nothing above {args.threshold}"
         )
         rows += detections
-    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def open_picture(path: Path) -> Image.Image:

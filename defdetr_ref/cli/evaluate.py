@@ -34,4 +34,4 @@ def run(args: argparse.Namespace) -> None:
     print(table(metrics))
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(jsonable(metrics), indent=2) + "\n", encoding="utf-8")
+        Path(args.out).write_text(json.dumps(jsonable(metrics), indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -34,6 +34,7 @@ class CanvasConfig:
     """Settings of every drawn set. Sizes are in pixels.
 
     image_size: side of a square image, or (height, width).
+    min_objects, max_objects: in an image, unless it is empty; counts between are equally common.
     min_side, max_side: longer side of an object's box; the sizes between are log-uniform, so that every doubling of
         the size is equally common and small objects are well represented.
     max_overlap: largest IoU of the boxes of two objects.

@@ -43,7 +43,9 @@ class CocoDetection(Dataset):
         "image_id" int
         "size"     (height, width) of the image file, in pixels
 
-    images: the folder. annotations: the json file. transform: see `defdetr_ref.data.transforms`; None only normalises.
+    images: the folder.
+    annotations: the json file.
+    transform: see `defdetr_ref.data.transforms`; None only normalises.
     num_classes: if given, every category id must lie below it (labels are raw ids, so COCO's 80 categories need 91).
     skip_bad_images: read every image now and leave out those that are missing or broken, instead of raising.
     seed: with `set_epoch`, decides all chance in the transform. Sample i of an epoch is the same in any order and with

@@ -83,7 +83,14 @@ def write_digits(
 ) -> dict[str, Path]:
     """Draw `train` and `val` images into `folder`, or reuse it if this very set is there.
 
-    image_size: takes the place of the config's. Returns the paths folder, train_images, train_annotations, val_images,
+    folder: a new one, an empty one, or one with this very set.
+    config: what the images look like.
+    train, val: how many images of each split.
+    seed: another seed, another set.
+    image_size: takes the place of the config's.
+    progress: show a bar.
+
+    Returns the paths folder, train_images, train_annotations, val_images,
     val_annotations. The same config, seed and counts give the same bytes.
 
     Category ids are 1 … 10 for the digits 0 … 9. An annotation's area is that of its box, and "scan" says which scan

@@ -119,6 +119,12 @@ def write_shapes(
 ) -> dict[str, Path]:
     """Draw `train` and `val` images into `folder`, or reuse it if this very set is there.
 
+    folder: a new one, an empty one, or one with this very set.
+    config: what the images look like.
+    train, val: how many images of each split.
+    seed: another seed, another set.
+    progress: show a bar.
+
     Returns the paths folder, train_images, train_annotations, val_images, val_annotations. The same config, seed and
     counts give the same bytes. `info["size_classes"]` of the json holds the area limits for AP by size.
 

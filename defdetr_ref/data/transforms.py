@@ -148,6 +148,11 @@ class PaperTrainTransform:
     flip → [resize shorter side to 400, 500 or 600 → crop 384 to 600 px wide and high] → resize shorter side to one
     of 480, 512, …, 800, longer side at most 1333.
 
+    short_sides: one of them is drawn for the final size, in pixels.
+    max_side: limit of the longer side, in pixels.
+    crop_short_sides: one of them is drawn for the size before a crop.
+    crop_limits: least and largest width and height of a crop, in pixels.
+
     Raises ValueError for sides below 1 px, or crop limits in the wrong order.
     """
 

@@ -51,8 +51,13 @@ def write_set(
 ) -> dict[str, Path]:
     """Draw and write both splits, or reuse `folder` if exactly this set is there already; returns `set_paths`.
 
+    folder: a new one, an empty one, or one with this very set.
     draw: (split, generator) -> DrawnImage.
     info: what the set is; `seed` and `counts` are added. Equal info means an equal set.
+    categories: as COCO's json lists them, ids from 1.
+    counts: how many images of each split, {"train": …, "val": …}.
+    seed: 0 or more; each image draws from it, its split and its number.
+    progress: show a bar.
 
     Raises ValueError for a bad count or seed, and if the folder holds anything else.
     """
@@ -134,7 +139,7 @@ def _write_split(
         "annotations": annotations,
         "categories": categories,
     }
-    (folder / f"{split}.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+    (folder / f"{split}.json").write_text(json.dumps(content, sort_keys=True), encoding="utf-8", newline="\n")
 
 
 def _move_into_place(partial: Path, folder: Path, info: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ def write_page(
         pictures="\n".join(_picture(picture) for picture in pictures),
         footer=escape(footer),
     )
-    path.write_text(content, encoding="utf-8")
+    path.write_text(content, encoding="utf-8", newline="\n")
 
 
 def _table(caption: str, rows: Mapping[str, str]) -> str:

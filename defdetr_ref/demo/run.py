@@ -124,7 +124,7 @@ def run(
 
     settings = {"data": data, "seed": seed, "quick": quick, "images": demo_image_counts(quick)}
     report = _report(metrics, settings, model, config, seconds)
-    (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n")
+    (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8", newline="\n")
     page = write_report(out, report, pictures)
     print(f"AP {percent(metrics['AP'])}, AP50 {percent(metrics['AP50'])}; open {page}")
     return page
@@ -132,7 +132,7 @@ def run(
 
 def _require_same_model(out: Path, config: DeformableDETRConfig) -> None:
     """Raises ValueError if the run in `out` trains another model: of other data, or a quick one."""
-    before = json.loads((out / "config.json").read_text())["model"]
+    before = json.loads((out / "config.json").read_text(encoding="utf-8"))["model"]
     now = json.loads(json.dumps(dataclasses.asdict(config)))  # lists for tuples, as in the file
     changed = {name: value for name, value in now.items() if before.get(name) != value}
     differing = [f"{name} is {before.get(name)}, not {value}" for name, value in changed.items()]

@@ -45,9 +45,12 @@ def plot_predictions(
 ) -> Figure:
     """Ground truth (left) beside the predictions (right) of every image.
 
-    images: without padding. targets: as the data sets give them, boxes cxcywh in [0, 1]. detections: from
-    `postprocess(outputs, sizes)` with sizes = every target's "size". categories: names by category id.
-    Only predictions with at least `score_threshold` are drawn; a picture with all 100 shows nothing.
+    images: without padding.
+    targets: as the data sets give them, boxes cxcywh in [0, 1].
+    detections: from `postprocess(outputs, sizes)` with sizes = every target's "size".
+    categories: names by category id.
+    score_threshold: lowest score that is drawn; a picture with all 100 predictions shows nothing.
+    pairs_per_row: how many images stand side by side, each with its two pictures.
 
     Raises ValueError if the three lists are empty or of different length.
     """
@@ -164,8 +167,13 @@ def plot_refinement(
     The first column is what the decoder starts from: the proposal's box of the two-stage variant, otherwise the
     reference point, a cross. The others are the boxes that each layer predicts.
 
-    image: without padding. truth: the true box for every query, xyxy in pixels of the image; drawn dashed, and the
-    captions then give the IoU with it. padded_size: see `plot_sampling_points`; needed for the first column only.
+    forward_pass: of a whole detector, from `record(model)`.
+    queries: object queries of the decoder, a row for each.
+    image: without padding.
+    truth: the true box for every query, xyxy in pixels of the image; drawn dashed, and the captions then give the IoU
+        with it.
+    batch_index: which image of the batch.
+    padded_size: see `plot_sampling_points`; needed for the first column only.
     """
     steps = [boxes[batch_index, list(queries)].cpu() for boxes in forward_pass.boxes_by_layer()]  # (query, 4) each
     # The finest level's reference: relative to the padded image, to within one cell of that level.

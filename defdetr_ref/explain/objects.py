@@ -26,8 +26,13 @@ def explain_objects(
 ) -> dict[str, Figure]:
     """Two figures, "attention" and "refinement", for `count` objects of an image, from the smallest to the largest.
 
-    For every object they follow the query that the matching of the training loss assigns to it. image: normalised, on
-    its own. target: of this image, as the data sets give it. categories: names by category id.
+    For every object they follow the query that the matching of the training loss assigns to it.
+
+    model: a detector of this package.
+    image: normalised, on its own.
+    target: of this image, as the data sets give it.
+    categories: names by category id.
+    count: objects at most; fewer are drawn if the image holds fewer.
 
     Raises ValueError if the target holds no object.
     """

@@ -39,7 +39,7 @@ class AttentionRecord:
     part: str  # "encoder", "decoder", or "" for an attention module outside both
     layer: int  # counted from 0 within the part
     reference_points: Float[Tensor, "batch query level point_or_box"]  # x, y or cxcywh
-    sampling_locations: Float[Tensor, "batch query head level point 2"]
+    sampling_locations: Float[Tensor, "batch query head level point 2"]  # x, y
     attention_weights: Float[Tensor, "batch query head level point"]  # sums to 1 over (level, point)
     spatial_shapes: tuple[tuple[int, int], ...]  # (height, width) of every level
 
@@ -225,7 +225,13 @@ def to_pixels(locations: Float[Tensor, "*shape 2"], height: int, width: int) -> 
 def token_at(record: AttentionRecord, x: float | int, y: float | int, level: int = 0) -> int:
     """The encoder query whose cell on `level` holds the point x, y, both in [0, 1] of the padded image.
 
-    Tokens are all levels one after another, each row by row. Raises ValueError for a level or point that is not there.
+    Tokens are all levels one after another, each row by row.
+
+    record: of an encoder's layer, from `record(model)`.
+    x, y: of the point.
+    level: 0 is the finest.
+
+    Raises ValueError for a level or point that is not there.
     """
     if not 0 <= level < len(record.spatial_shapes):
         raise ValueError(

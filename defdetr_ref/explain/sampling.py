@@ -59,6 +59,7 @@ def plot_sampling_points(
     boxes, captions: xyxy boxes in pixels of the image to draw along, with a text each ("circle 0.93").
     padded_size: (height, width) of the padded batch image in pixels of `image`, where `image` is without the padding.
     region: (left, top, right, bottom) in pixels of the image, to show only this part.
+    title: above the picture; by default the layer and the query.
     ax: draw there, in its figure, instead of in a new one.
 
     Returns the figure; `figure_facts` says in words what it shows. Raises ValueError for a query, image, level or head
@@ -106,6 +107,11 @@ def select_points(
 ) -> tuple[Float[Tensor, "sample 2"], Float[Tensor, " sample"], Float[Tensor, "level point_or_box"]]:
     """The locations, weights and reference points (one per level, nearly equal) of one query, on the CPU.
 
+    record: of one layer, from `record(model)`.
+    query: its number within the record.
+    batch_index: which image of the batch.
+    levels, heads: only these, in this order; all by default.
+
     Samples are ordered by head, then level, then point. Raises ValueError for an index that is not there.
     """
     images, queries, num_heads, num_levels, _ = record.attention_weights.shape
@@ -149,6 +155,7 @@ def plot_attention_pair(
     Left: where the pixel at the centre of the query's box looks in the encoder. Right: where the object query looks in
     the decoder, with its predicted box; only the part of the image around the box.
 
+    forward_pass: of a whole detector, from `record(model)`.
     queries: object queries of the decoder.
     boxes, captions: each query's predicted box, xyxy in pixels of the image, and a text ("circle 0.93").
     layer: which layer of each stack; the last by default.

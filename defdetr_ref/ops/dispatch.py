@@ -66,7 +66,10 @@ def explain_choice(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> str:
-    """Which backend "auto" chooses for these arguments of `ms_deform_attn`, and why not a faster one, in words."""
+    """Which backend "auto" chooses for these arguments of `ms_deform_attn`, and why not a faster one, in words.
+
+    value, spatial_shapes, sampling_locations, attention_weights: as in `ms_deform_attn`, which refuses the same ones.
+    """
     check_operator_inputs(value, normalise_shapes(spatial_shapes), sampling_locations, attention_weights)
     chosen = choose_backend(value, sampling_locations)
     sentences = [f"{chosen}: {_describe(chosen, value)}."]

@@ -3,6 +3,8 @@
     defdetr train …                                          one process
     torchrun --nproc-per-node 8 -m defdetr_ref.cli train …   eight, each with its share of every batch
 
+PyTorch for Windows is built without libuv, which torchrun asks for; there, set USE_LIBUV=0 first.
+
 A run lives in one folder:
 
 | file          | holds                                                                                         |

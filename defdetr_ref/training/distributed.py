@@ -48,14 +48,18 @@ class ProcessGroup:
 def process_group(device: torch.device) -> Iterator[ProcessGroup]:
     """The group that torchrun's environment variables describe; without them, one process.
 
-    Joins the process group (nccl on GPUs, gloo on CPUs) unless the caller has, and then leaves it as well.
+    Joins the process group (nccl on GPUs that have it, else gloo) unless the caller has, and then leaves it as well.
+    Raises ValueError if PyTorch was built without processes that talk to each other, and torchrun started several.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 and not dist.is_initialized():
+    joined = dist.is_available() and dist.is_initialized()  # some builds have no torch.distributed to ask
+    if int(os.environ.get("WORLD_SIZE", "1")) <= 1 and not joined:
         yield ProcessGroup()
         return
-    ours = not dist.is_initialized()
+    if not dist.is_available():
+        raise ValueError("this build of PyTorch has no torch.distributed; train in one process, without torchrun")
+    ours = not joined
     if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo")
     try:
         yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     finally:

@@ -31,10 +31,16 @@ def train(
 ) -> dict[str, Any]:
     """Train `model` in place and write the run into `run_folder`.
 
-    model: on the device to train on, with `model.config`. train_set, val_set: CocoDetection, or anything that yields
-    (image, target) as it does (val_set also needs `coco` and `image_ids`). resume: go on after the last finished
-    epoch; the other arguments must be those of the first time, except that there may be more epochs. notes: what else
-    to keep in every checkpoint, beside the categories' names and how images are resized; numbers, strings, dicts.
+    model: on the device to train on, with `model.config`.
+    train_set, val_set: CocoDetection, or anything that yields (image, target) as it does (val_set also needs `coco` and
+        `image_ids`). Without val_set nothing is evaluated.
+    run_folder: where the run's files go, see `defdetr_ref.training`; it is made if need be.
+    config: how to train.
+    resume: go on after the last finished epoch; the other arguments must be those of the first time, except that there
+        may be more epochs.
+    progress: show a bar and a line for each epoch.
+    notes: what else to keep in every checkpoint, beside the categories' names and how images are resized; numbers,
+        strings, dicts.
     measure: called with the model after every epoch; what it returns joins the epoch's record and must fit into JSON.
 
     Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder

@@ -32,7 +32,7 @@ class RunFolder:
             raise ValueError(f"{self.folder} already holds a run; resume it or choose another folder")
         if not resume:
             return
-        before = json.loads(self.config.read_text())["train"]
+        before = json.loads(self.config.read_text(encoding="utf-8"))["train"]
         for name, value in dataclasses.asdict(config).items():
             if name not in MAY_CHANGE_ON_RESUME and before.get(name) != value:
                 raise ValueError(
@@ -44,12 +44,12 @@ class RunFolder:
         """What the run was started with, as JSON."""
         self.folder.mkdir(parents=True, exist_ok=True)
         content = {"train": dataclasses.asdict(config), "model": dataclasses.asdict(model.config)}
-        self.config.write_text(json.dumps(content, indent=2) + "\n")
+        self.config.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The epochs' records. A last line that a crash cut short is left out."""
         records = []
-        for line in self.metrics.read_text().splitlines() if self.metrics.exists() else []:
+        for line in self.metrics.read_text(encoding="utf-8").splitlines() if self.metrics.exists() else []:
             with contextlib.suppress(json.JSONDecodeError):
                 records.append(json.loads(line))
         return records
@@ -58,10 +58,10 @@ class RunFolder:
         """Drop the records after the first `epochs` epochs: those epochs will be trained again."""
         lines = [json.dumps(record) + "\n" for record in self.read_metrics() if record["epoch"] <= epochs]
         rewritten = self.metrics.with_suffix(".rewritten")
-        rewritten.write_text("".join(lines))
+        rewritten.write_text("".join(lines), encoding="utf-8", newline="\n")
         rewritten.replace(self.metrics)
 
     def add_metrics(self, record: dict[str, Any]) -> None:
         """Append one epoch's record."""
-        with self.metrics.open("a") as file:
+        with self.metrics.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(record) + "\n")

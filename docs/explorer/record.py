@@ -32,12 +32,12 @@ def main() -> None:
     data = CocoDetection(options.data / "val", options.data / "val.json")
     chosen = [i for i in range(len(data)) if len(data[i][1]["labels"]) >= LEAST_OBJECTS][:IMAGES]
     state = describe(open_images(model, [data[i][0] for i in chosen]), data.categories)
-    rows = [json.loads(line) for line in (options.run / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (options.run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     origin = {
         "preset": "tiny",
         "command": "make demo",
         "epochs_done": rows[-1]["epoch"],
-        "epochs": json.loads((options.run / "config.json").read_text())["train"]["epochs"],
+        "epochs": json.loads((options.run / "config.json").read_text(encoding="utf-8"))["train"]["epochs"],
         "images": len(chosen),
         "least_objects": LEAST_OBJECTS,
     }

@@ -57,7 +57,7 @@ def copy_notebooks(source: Path, target: Path) -> None:
         content = json.dumps(notebook, ensure_ascii=False)
         copy = target / name
         if not copy.exists() or copy.read_text(encoding="utf-8") != content:
-            copy.write_text(content, encoding="utf-8")
+            copy.write_text(content, encoding="utf-8", newline="\n")
 
 
 def copy_before_reading(app: Sphinx, config: Any) -> None:

@@ -44,7 +44,7 @@ def main() -> None:
         except ValueError as error:
             sys.exit(f"{path.name}: {error}")
         if right != text:
-            path.write_text(right, encoding="utf-8")
+            path.write_text(right, encoding="utf-8", newline="\n")
             print(f"renumbered: {path.name}")
 
 

@@ -42,7 +42,7 @@ def lab(tmp_path: Path) -> Iterator[str]:
     folder.mkdir()
     settings.mkdir(parents=True)
     no_news = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}  # its popup hides the page
-    (settings / "page_config.json").write_text(json.dumps(no_news))
+    (settings / "page_config.json").write_text(json.dumps(no_news), encoding="utf-8")
     cells = [nbformat.v4.new_code_cell(source.strip()) for source in CELLS]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), folder / "explore.ipynb")

@@ -50,7 +50,7 @@ def ptx(plan: Plan, capability: tuple[int, int] = HOPPER) -> str:
 def resources(text: str, folder: Path, capability: tuple[int, int] = HOPPER) -> dict[str, int]:
     """What the assembler reports: registers of a thread, bytes spilled, of stack, and of shared memory of a block."""
     source = folder / "kernel.ptx"
-    source.write_text(text)
+    source.write_text(text, encoding="utf-8")
     target = f"-arch=sm_{capability[0]}{capability[1]}"
     command = [find_ptxas(), "-v", target, str(source), "-o", str(folder / "kernel.cubin")]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stderr

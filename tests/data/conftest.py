@@ -42,7 +42,7 @@ class HandMadeSet:
         self.content["annotations"].append({**good, **changes})
 
     def open(self, *args, **settings):
-        self.annotations.write_text(json.dumps(self.content))
+        self.annotations.write_text(json.dumps(self.content), encoding="utf-8")
         return CocoDetection(self.images, self.annotations, *args, **settings)
 
 

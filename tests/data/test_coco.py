@@ -182,7 +182,7 @@ def test_boxes_that_are_none(hand_made, bbox):
 
 
 def test_missing_image_folder(hand_made):
-    hand_made.annotations.write_text(json.dumps(hand_made.content))
+    hand_made.annotations.write_text(json.dumps(hand_made.content), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match="images folder .*nowhere does not exist") as error:
         CocoDetection(hand_made.images / "nowhere", hand_made.annotations)
     assert one_sentence(error)
@@ -200,7 +200,7 @@ def truncate(path):
 
 
 @pytest.mark.parametrize(
-    "spoil", [truncate, lambda path: path.write_bytes(b""), lambda path: path.write_text("no image")]
+    "spoil", [truncate, lambda path: path.write_bytes(b""), lambda path: path.write_text("no image", encoding="utf-8")]
 )
 def test_unreadable_image_is_named_when_it_is_read(hand_made, spoil):
     spoil(hand_made.images / "20.png")

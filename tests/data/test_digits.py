@@ -110,7 +110,7 @@ def test_written_digits_are_those_of_their_scans(tmp_path, sources):
     paths = write_digits(tmp_path / "set", train=10, val=10, progress=False)
     used = {}
     for split in ("train", "val"):
-        annotations = json.loads(paths[f"{split}_annotations"].read_text())["annotations"]
+        annotations = json.loads(paths[f"{split}_annotations"].read_text(encoding="utf-8"))["annotations"]
         shown = dict(zip(sources[split].numbers.tolist(), sources[split].digits.tolist(), strict=True))
         assert all(one["category_id"] == shown[one["scan"]] + 1 for one in annotations)
         assert all(one["area"] == one["bbox"][2] * one["bbox"][3] for one in annotations)

@@ -134,7 +134,7 @@ def test_a_crowd_is_one_region_of_many():
 def test_only_the_asked_shapes_are_drawn(tmp_path):
     config = ShapesConfig(image_size=64, max_side=30, shapes=("star", "circle"))
     paths = write_shapes(tmp_path / "set", config, train=20, val=1, progress=False)
-    content = json.loads(paths["train_annotations"].read_text())
+    content = json.loads(paths["train_annotations"].read_text(encoding="utf-8"))
     assert [(one["id"], one["name"]) for one in content["categories"]] == [(1, "star"), (2, "circle")]
     corner_counts = {(one["category_id"], len(one["segmentation"][0])) for one in content["annotations"]}
     assert corner_counts == {(1, 20), (2, 96)}

@@ -35,7 +35,7 @@ def test_the_layout_is_cocos(tmp_path):
     paths = write(tmp_path / "deep" / "set")
     assert paths == set_paths(tmp_path / "deep" / "set")
     for split, count in COUNTS.items():
-        content = json.loads(paths[f"{split}_annotations"].read_text())
+        content = json.loads(paths[f"{split}_annotations"].read_text(encoding="utf-8"))
         assert list(content) == ["annotations", "categories", "images", "info", "licenses"]
         assert content["info"] == {"description": "dots", "limits": [1, 2], "seed": 7, "counts": COUNTS}
         assert content["categories"] == CATEGORIES and content["licenses"] == []
@@ -90,7 +90,7 @@ def test_another_set_is_not_overwritten(tmp_path, change, named):
 @pytest.mark.parametrize("name, text", [("notes.txt", "mine"), ("train.json", "{"), ("train.json", '{"info": 3}')])
 def test_foreign_files_are_not_touched(tmp_path, name, text):
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / name).write_text(text)
+    (tmp_path / "set" / name).write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match="is not empty and holds no complete drawn set") as error:
         write(tmp_path / "set")
     assert "\n" not in str(error.value) and contents(tmp_path / "set") == {name: text.encode()}
@@ -104,7 +104,7 @@ def test_a_set_that_lost_images_is_not_reused(tmp_path):
 
 
 def test_a_file_in_the_way(tmp_path):
-    (tmp_path / "set").write_text("")
+    (tmp_path / "set").write_text("", encoding="utf-8")
     with pytest.raises(ValueError, match="set is a file"):
         write(tmp_path / "set")
 

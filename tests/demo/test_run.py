@@ -37,10 +37,12 @@ def test_durations_read_well(seconds, text):
 
 def test_another_model_in_the_folder_is_refused(tmp_path):
     config = demo.demo_model_config(6)
-    (tmp_path / "config.json").write_text(json.dumps({"model": {**dataclasses.asdict(config), "num_classes": 11}}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model": {**dataclasses.asdict(config), "num_classes": 11}}), encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="holds the run of another model.*num_classes is 11, not 6"):
         demo._require_same_model(tmp_path, config)
-    (tmp_path / "config.json").write_text(json.dumps({"model": dataclasses.asdict(config)}))
+    (tmp_path / "config.json").write_text(json.dumps({"model": dataclasses.asdict(config)}), encoding="utf-8")
     demo._require_same_model(tmp_path, config)
 
 
@@ -75,7 +77,7 @@ def test_every_file_is_there(finished):
 @pytest.mark.slow
 def test_metrics_hold_figures_settings_and_times(finished):
     data, folder = finished
-    report = json.loads((folder / "out" / "metrics.json").read_text())
+    report = json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
     for name in METRICS:
         assert report[name] is None or 0 <= report[name] <= 1
     assert report["settings"]["data"] == data and report["settings"]["seed"] == 3
@@ -88,7 +90,7 @@ def test_metrics_hold_figures_settings_and_times(finished):
 @pytest.mark.slow
 def test_the_page_refers_to_existing_files_beside_it_only(finished):
     _, folder = finished
-    text = (folder / "out" / "index.html").read_text()
+    text = (folder / "out" / "index.html").read_text(encoding="utf-8")
     files = set(re.findall(r'(?:src|href)="([^"]*)"', text))
     assert files == set(SHOWN)
     assert all((folder / "out" / name).is_file() for name in files)
@@ -98,12 +100,12 @@ def test_the_page_refers_to_existing_files_beside_it_only(finished):
 @pytest.mark.slow
 def test_called_again_it_goes_on_with_the_run(shapes_run, capsys):
     out = shapes_run / "out"
-    before = (out / "metrics.jsonl").read_text()
-    report = json.loads((out / "metrics.json").read_text())
+    before = (out / "metrics.jsonl").read_text(encoding="utf-8")
+    report = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     (out / "attention.png").unlink()
     assert demo.run(out, seed=3, quick=True, data_folder=shapes_run / "data") == out / "index.html"
-    assert (out / "metrics.jsonl").read_text() == before  # nothing was trained again
-    again = json.loads((out / "metrics.json").read_text())
+    assert (out / "metrics.jsonl").read_text(encoding="utf-8") == before  # nothing was trained again
+    again = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     assert {name: again[name] for name in METRICS} == {name: report[name] for name in METRICS}
     assert again["seconds"]["train"] == report["seconds"]["train"]
     assert (out / "attention.png").is_file()
@@ -114,7 +116,7 @@ def test_called_again_it_goes_on_with_the_run(shapes_run, capsys):
 
 @pytest.mark.slow
 def test_a_run_with_other_settings_is_not_overwritten(shapes_run):
-    before = (shapes_run / "out" / "metrics.json").read_text()
+    before = (shapes_run / "out" / "metrics.json").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="seed=3.*4"):
         demo.run(shapes_run / "out", seed=4, quick=True, data_folder=shapes_run / "data")
-    assert (shapes_run / "out" / "metrics.json").read_text() == before
+    assert (shapes_run / "out" / "metrics.json").read_text(encoding="utf-8") == before

@@ -1,7 +1,13 @@
 """Docstrings, from plain text to what Sphinx reads."""
 
 import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from site_parts.docstrings import fields_of, inline, to_rst
 
 
@@ -52,3 +58,105 @@ def test_the_fields_of_a_dataclass_have_their_comments():
         ["`width`", "`int`", "", "in pixels"],
         ["`names`", "`tuple[str, ...]`", "`('a', 'b')`", ""],
     ]
+
+
+# ------------------------------------------------------------------------------------------ what docstrings must hold
+
+PUBLIC = [
+    "defdetr_ref",
+    "defdetr_ref.checkpoints",
+    "defdetr_ref.data.coco",
+    "defdetr_ref.data.digits",
+    "defdetr_ref.data.shapes",
+    "defdetr_ref.data.transforms",
+    "defdetr_ref.data.writing",
+    "defdetr_ref.evaluation",
+    "defdetr_ref.exercises",
+    "defdetr_ref.explain",
+    "defdetr_ref.ops",
+    "defdetr_ref.training",
+    "defdetr_cuda",
+]
+FEW = 3  # parameters that a signature alone can explain
+PARAMETER = re.compile(r"^(\w+(?:, \w+)*):(?: |$)", re.MULTILINE)
+
+
+def public_things(module_name: str) -> Iterator[tuple[str, Any]]:
+    """What a module exports: the names of `__all__`, and `Explorer`, or all that is defined there."""
+    module = importlib.import_module(module_name)
+    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module_name]
+    names = [*getattr(module, "__all__", own), *(["Explorer"] if module_name == "defdetr_ref.explain" else [])]
+    for name in names:
+        if not name.startswith("_") and not inspect.ismodule(getattr(module, name)):
+            yield f"{module_name}.{name}", getattr(module, name)
+
+
+def unexplained(thing: Any) -> dict[str, list[str]]:
+    """Parameters without a line of their own: of a function, or of a class and its public methods."""
+    if dataclasses.is_dataclass(thing) and inspect.isclass(thing):
+        found = {"": unexplained_fields(thing)}
+    elif inspect.isclass(thing) and issubclass(thing, Exception):
+        return {}  # raised by the package, made by no reader
+    elif inspect.isclass(thing):
+        found = {"": unexplained_parameters(thing, inspect.getdoc(thing) or "")}
+    elif inspect.isroutine(thing):
+        return {"": unexplained_parameters(thing, inspect.getdoc(thing) or "")}
+    else:
+        return {}
+    for name, member in vars(thing).items():
+        function = getattr(member, "__func__", member)
+        if not name.startswith("_") and inspect.isfunction(function):
+            found[name] = unexplained_parameters(function, inspect.getdoc(function) or "")
+    return found
+
+
+def unexplained_parameters(thing: Any, text: str) -> list[str]:
+    parameters = [name for name in inspect.signature(thing).parameters if name != "self"]
+    return sorted(set(parameters) - named_in(text)) if len(parameters) > FEW else []
+
+
+def unexplained_fields(dataclass: type) -> list[str]:
+    """A field may also have a comment at its line, here or in the class that it comes from."""
+    fields = {field.name for field in dataclasses.fields(dataclass)}
+    explained: set[str] = set()
+    for one in filter(dataclasses.is_dataclass, dataclass.__mro__):
+        explained |= named_in(inspect.cleandoc(one.__doc__ or ""))
+        explained |= {name.strip("`") for name, _, _, comment in fields_of(one) if comment}
+    return sorted(fields - explained) if len(fields) > FEW else []
+
+
+def named_in(text: str) -> set[str]:
+    return {name for found in PARAMETER.finditer(text) for name in found[1].split(", ")}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_parameter_of_many_has_its_line(module):
+    wanting = {
+        f"{name}.{part}".rstrip("."): names
+        for name, thing in public_things(module)
+        for part, names in unexplained(thing).items()
+        if names
+    }
+    assert wanting == {}, "write a line `name: what it is` into the docstring"
+
+
+def test_the_public_things_are_found():
+    names = {name.rpartition(".")[2] for module in PUBLIC for name, _ in public_things(module)}
+    assert {"MultiScaleDeformableAttention", "write_digits", "Explorer", "train", "ms_deform_attn", "save"} <= names
+
+
+def test_a_parameter_without_a_line_is_noticed():
+    def four(a, b, c, d):
+        """Does it. c: not at the beginning of a line.
+
+        a, b: both
+        """
+
+    class Four:
+        """Holds it."""
+
+        def method(self, a, b, c, d):
+            """Does it."""
+
+    assert unexplained(four) == {"": ["c", "d"]}
+    assert unexplained(Four) == {"": [], "method": ["a", "b", "c", "d"]}

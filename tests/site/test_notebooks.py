@@ -34,11 +34,11 @@ def test_only_what_changed_is_written(tmp_path):
     source, target = tmp_path / "notebooks", tmp_path / "copies"
     source.mkdir()
     for name in ("01_one", "02_two"):
-        (source / f"{name}.ipynb").write_text(json.dumps(notebook(name)))
+        (source / f"{name}.ipynb").write_text(json.dumps(notebook(name)), encoding="utf-8")
     copy_notebooks(source, target)
     before = (target / "01_one.ipynb").stat().st_mtime_ns
     (source / "02_two.ipynb").unlink()
-    (source / "03_three.ipynb").write_text(json.dumps(notebook("3")))
+    (source / "03_three.ipynb").write_text(json.dumps(notebook("3")), encoding="utf-8")
     copy_notebooks(source, target)
     assert sorted(path.name for path in target.iterdir()) == ["01_one.ipynb", "03_three.ipynb"]
     assert (target / "01_one.ipynb").stat().st_mtime_ns == before

@@ -29,7 +29,7 @@ def test_each_gradient_of_the_derivation_has_its_line():
 
 
 def test_a_line_that_is_gone_or_twice_there_is_refused(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1\ny = 2\nprint(x)\nprint(x)\n")
+    (tmp_path / "a.py").write_text("x = 1\ny = 2\nprint(x)\nprint(x)\n", encoding="utf-8")
     assert find_line("a.py", "y = 2", tmp_path) == 2
     with pytest.raises(ValueError, match="no lines of a.py hold `z = 3`"):
         find_line("a.py", "z = 3", tmp_path)
@@ -43,4 +43,6 @@ def test_numbers_are_written_anew():
     line = find_line("defdetr_ref/decoder.py", "return boxes.detach()")
     wrong = "see [`return boxes.detach()`](../defdetr_ref/decoder.py#L3)."
     assert renumbered(wrong) == f"see [`return boxes.detach()`](../defdetr_ref/decoder.py#L{line})."
-    assert "return boxes.detach()" in (ROOT / "defdetr_ref/decoder.py").read_text().splitlines()[line - 1]
+    assert (
+        "return boxes.detach()" in (ROOT / "defdetr_ref/decoder.py").read_text(encoding="utf-8").splitlines()[line - 1]
+    )

@@ -1,10 +1,11 @@
-"""The prose of docs, notebooks and README: no misspelled words, and British spelling throughout.
+"""The prose of docs, notebooks and the pages at the root: no misspelled words, and British spelling throughout.
 
 codespell knows misspellings, not words, so new words need no list. Code, formulas and addresses are not prose.
 """
 
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from tests.site.building import ROOT
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb")])
 NOT_PROSE = re.compile(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)|<[^>]+>|https?://\S+", re.DOTALL)
 WORD = re.compile(r"[A-Za-z]+")
 # American forms that are also British words with another meaning, or parts of names.
@@ -46,7 +47,9 @@ def american_words(text: str) -> list[str]:
 
 def misspelled(text: str) -> list[str]:
     command = [sys.executable, "-m", "codespell_lib", "--builtin", "clear,rare", "-"]
-    found = subprocess.run(command, input=text, capture_output=True, text=True, cwd=ROOT / "docs")
+    both = {**os.environ, "PYTHONUTF8": "1"}  # what goes in and what comes out are UTF-8 on every system
+    options = {"capture_output": True, "encoding": "utf-8", "env": both, "cwd": ROOT / "docs"}
+    found = subprocess.run(command, input=text, **options)
     assert found.returncode in (0, 65), found.stderr  # 65: misspelled words were found
     return [line for line in found.stdout.splitlines() if "==>" in line]
 

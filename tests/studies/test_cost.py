@@ -21,7 +21,7 @@ def content(tmp_path_factory):
         sides=(64, 96), dense_side=64, pattern_sides=(64,), row_megabytes=(0.5,), cache_side=64, rounds=2
     )
     found = run_study(out, settings)
-    assert json.loads(out.read_text()) == found
+    assert json.loads(out.read_text(encoding="utf-8")) == found
     return found
 
 

@@ -12,7 +12,7 @@ def test_written_whole_and_nothing_beside_it(tmp_path):
     path = tmp_path / "deep" / "one.json"
     write_json(path, {"a": (1, 2)})
     write_json(path, {"a": (1, 3)})
-    assert json.loads(path.read_text()) == {"a": [1, 3]} and list(path.parent.iterdir()) == [path]
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": [1, 3]} and list(path.parent.iterdir()) == [path]
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
@@ -20,7 +20,7 @@ def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     write_json(path, {"a": 1})
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1} and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_writer_stopped_before_the_last_step_leaves_the_old_file(tmp_path, monkeypatch):
@@ -33,7 +33,7 @@ def test_a_writer_stopped_before_the_last_step_leaves_the_old_file(tmp_path, mon
     monkeypatch.setattr(Path, "replace", stopped)  # all but the move is done
     with pytest.raises(KeyboardInterrupt):
         write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+    assert json.loads(path.read_text(encoding="utf-8")) == {"a": 1} and list(tmp_path.iterdir()) == [path]
 
 
 def test_finished_means_the_very_same_settings(tmp_path):
@@ -48,6 +48,6 @@ def test_finished_means_the_very_same_settings(tmp_path):
 
 def test_a_file_that_is_no_json_is_named(tmp_path):
     path = tmp_path / "one.json"
-    path.write_text("{cut")
+    path.write_text("{cut", encoding="utf-8")
     with pytest.raises(ValueError, match="one.json is not a JSON file; delete it"):
         finished(path, {})

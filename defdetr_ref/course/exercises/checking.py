@@ -48,7 +48,13 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
 
 
 def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, atol: float = 1e-5) -> None:
-    """Numbers that must agree: a tensor, an array, a number, a tuple or list of these. `what` begins the sentence."""
+    """Numbers that must agree: a tensor, an array, a number, a tuple or list of these. Raises WrongAnswer.
+
+    yours: the learner's.
+    expected: the package's.
+    what: begins the sentence, "the offsets for 8 heads".
+    rtol, atol: how far they may be apart, relatively and absolutely.
+    """
     if isinstance(expected, tuple | list):
         _expect_length(yours, expected, what)
         for index, (mine, right) in enumerate(zip(yours, expected, strict=True)):

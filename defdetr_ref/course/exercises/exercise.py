@@ -12,4 +12,4 @@ class Exercise:
     name: str  # "03-star": the notebook's number, then a word
     solution: Any  # a function or class; or a dict question → answer, where the learner predicts
     examine: Callable[[Any], None]  # tries the answer on hidden cases; raises WrongAnswer with one sentence
-    hint: str = ""
+    hint: str = ""  # one sentence, told after a wrong answer

@@ -83,7 +83,9 @@ def explore(
 ) -> Exploration:
     """Run `model` once on `image`, in evaluation mode, and keep what it did.
 
-    model: of this package, or of transformers. image: see `as_tensor`. normalized: as there.
+    model: of this package, or of transformers.
+    image: see `as_tensor`.
+    normalized: as there.
     inputs: further arguments of the model, for one image: the text of Grounding DINO; or all that a processor of
         transformers returned, "pixel_values" among them. The picture shown is still `image`.
 

@@ -75,6 +75,11 @@ def open_images(
 ) -> list:
     """An exploration for each image of a list, or for one image.
 
+    model: as in `Explorer`.
+    images: one, or a list of them, each as in `Explorer`.
+    normalized: what tensors among them are; False if their colours are in [0, 1].
+    inputs: further arguments of the model, see `explore`.
+
     Raises ValueError if there are none, or the model cannot take one.
     """
     images = list(images) if isinstance(images, (list, tuple)) else [images]
@@ -108,14 +113,30 @@ def save_explorer(
 ) -> Path:
     """Write the explorer into one HTML file that works from disk, without Python and without network.
 
-    The arguments are those of `Explorer`. Returns the path.
+    path: of the file to write.
+    model: a `DeformableDETR`, or any model of transformers with multi-scale deformable attention.
+    image: one image or a list of them, as in `Explorer`.
+    normalized: what tensors among them are; False if their colours are in [0, 1].
+    inputs: further arguments of the model, see `explore`.
+    categories: names by label, to say what a query found. Models of transformers bring their own.
+    title: of the page.
+
+    Returns the path. Raises ValueError as `Explorer` does.
     """
     state = describe(open_images(model, image, normalized=normalized, inputs=inputs), category_names(model, categories))
     return write_explorer_page(path, state, first_view(state), title)
 
 
 def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any], title: str) -> Path:
-    """view: what is shown first, as `first_view` gives it."""
+    """Write what `describe` packed as one HTML file.
+
+    path: of the file.
+    state: all images, their points and objects.
+    view: what is shown first, as `first_view` gives it.
+    title: of the page.
+
+    Returns the path.
+    """
     values = {
         **view,
         "about": state.about,
@@ -130,5 +151,5 @@ def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any],
         module=module_source().replace(EXPORT, ""),  # inside a page nothing imports it
     )
     path = Path(path)
-    path.write_text(page, encoding="utf-8")
+    path.write_text(page, encoding="utf-8", newline="\n")
     return path

@@ -1,0 +1,122 @@
+"""What stands at the root for tools and people: metadata, citation, changelog, continuous integration."""
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from defdetr_ref.cli.lab import REPOSITORY
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+WORKFLOW = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+SECTIONS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}  # of Keep a Changelog
+
+
+def test_the_address_is_the_same_everywhere():
+    addresses = [*PROJECT["urls"].values(), CITATION["repository-code"]]
+    assert set(PROJECT["urls"]) == {"Homepage", "Documentation", "Issues", "Changelog"}
+    assert all(f"{address}/".startswith(f"{REPOSITORY}/") for address in addresses)
+    assert REPOSITORY in CHANGELOG
+
+
+@pytest.mark.parametrize("name", ["Documentation", "Changelog"])
+def test_addresses_of_files_lead_to_files(name):
+    path = urlsplit(PROJECT["urls"][name]).path.partition("/blob/main/")[2]
+    assert (ROOT / path).is_file()
+
+
+def test_the_package_says_what_it_runs_on():
+    classifiers = PROJECT["classifiers"]
+    assert sorted(classifiers) == classifiers and not any("License" in one for one in classifiers)  # `license` says it
+    versions = [one.rpartition(" ")[2] for one in classifiers if one.startswith("Programming Language :: Python :: 3.")]
+    assert f">={versions[0]}" == PROJECT["requires-python"]
+    assert PROJECT["authors"] and PROJECT["keywords"]
+
+
+def test_the_citation_has_what_its_format_asks_for():
+    assert {"cff-version", "message", "title", "authors"} <= set(CITATION)
+    assert CITATION["cff-version"] == "1.2.0" and CITATION["type"] == "software"
+    assert CITATION["version"] == PROJECT["version"] and CITATION["license"] == PROJECT["license"]
+    assert [author["name"] for author in CITATION["authors"]] == [author["name"] for author in PROJECT["authors"]]
+    (paper,) = CITATION["references"]
+    assert {"type", "title", "authors"} <= set(paper) and paper["year"] == 2021
+    assert [author["family-names"] for author in paper["authors"]] == ["Zhu", "Su", "Lu", "Li", "Wang", "Dai"]
+    assert "2010.04159" in paper["url"] and "2010.04159" in paper["identifiers"][0]["value"]
+
+
+def test_the_changelog_keeps_its_form():
+    assert CHANGELOG.startswith("# Changelog\n") and "keepachangelog.com" in CHANGELOG
+    versions = re.findall(r"^## \[(.+?)\]( - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
+    assert versions[0] == ("Unreleased", "") and all(date for _, date in versions[1:])
+    assert CHANGELOG.count("\n## ") == len(versions)
+    assert set(re.findall(r"^### (.+)$", CHANGELOG, re.MULTILINE)) <= SECTIONS
+    assert all(f"\n[{version}]: https://" in CHANGELOG for version, _ in versions)
+
+
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PATH = re.compile(r"`([\w.]+(?:/[\w.]+)*\.(?:py|md|toml|txt|ipynb))`")
+PLACEHOLDER = re.compile(r"(?:^|[/_])n?(?:NN|name)\b|NN_")
+
+
+def test_what_contributors_are_sent_to_is_there():
+    if not (ROOT / "defdetr_ref" / "course").is_dir():
+        pytest.skip("the course has no folder of its own yet")
+    paths = [path for path in PATH.findall(CONTRIBUTING) if not PLACEHOLDER.search(path)]
+    assert len(paths) > 30
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+
+
+def test_commands_of_contributors_are_targets():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([\w-]+)", CONTRIBUTING, re.MULTILINE))
+    assert {"test", "test-fast", "test-random", "notebooks"} <= named
+    assert named - targets <= {"mutants"}
+
+
+# ------------------------------------------------------------------------------------------ continuous integration
+
+JOBS = WORKFLOW["jobs"]
+STEPS = [step for job in JOBS.values() for step in job["steps"]]
+MATRIX = JOBS["nightly"]["strategy"]["matrix"]["command"]
+COMMANDS = [*(step["run"] for step in STEPS if "run" in step), *MATRIX]
+
+
+def test_jobs_and_systems():
+    assert set(JOBS) == {"all", "fast", "nightly"}
+    assert JOBS["fast"]["strategy"]["matrix"]["os"] == ["ubuntu-latest", "macos-latest", "windows-latest"]
+    triggers = WORKFLOW[True]  # YAML 1.1 reads the key `on` as a truth value
+    assert {"push", "pull_request", "schedule"} <= set(triggers)
+    pythons = {step["with"]["python-version"] for step in STEPS if "python-version" in step.get("with", {})}
+    assert {f">={version}" for version in pythons} == {PROJECT["requires-python"]}
+
+
+def test_actions_are_pinned_by_major_version():
+    used = [step["uses"] for step in STEPS if "uses" in step]
+    assert used and all(re.fullmatch(r"actions/[\w-]+@v\d+", one) for one in used)
+
+
+def test_commands_name_what_is_there():
+    assert ".ci/run" in COMMANDS and os.access(ROOT / ".ci" / "run", os.X_OK)
+    installs = [command for command in COMMANDS if "pip install" in command]
+    for command in installs:
+        constraints, extra = re.fullmatch(r'python -m pip install -c (\S+) -e "\.\[(\w+)\]"', command).groups()
+        assert (ROOT / constraints).is_file() and extra in PROJECT["optional-dependencies"]
+    tests = [command for command in COMMANDS if "pytest" in command]
+    for command in tests:
+        assert (ROOT / command.split()[-1]).is_dir(), command
+    assert len(installs) == 2 and len(tests) == 3
+    assert 'python -m pytest -m "not slow" tests' in tests
+    assert 'pytest -m "not slow" tests' in (ROOT / "Makefile").read_text(encoding="utf-8")  # the same as make test-fast
+
+
+def test_makefile_and_workflow_agree_on_the_random_order():
+    assert "python -m pytest -p randomly tests" in COMMANDS
+    assert "pytest -p randomly" in (ROOT / "Makefile").read_text(encoding="utf-8")
