@@ -4,6 +4,7 @@
 #   make test                        everything: unit tests, parity, notebooks
 #   make test-fast                   what takes a few seconds each, for daily work
 #   make test-random [SEED=…]        the tests in another order; pytest prints the seed
+#   make mutants [SEED=…]            break the package on purpose, a little at a time: do its tests notice? (25 minutes)
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
@@ -20,7 +21,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo lab test test-fast test-random bench gpu docs notebooks clean
+.PHONY: demo lab test test-fast test-random mutants bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -38,6 +39,10 @@ test-fast: $(VENV)/.test
 # Another order each time; pytest prints its seed, and make test-random SEED=… repeats it.
 test-random: $(VENV)/.test
 	$(BIN)/python -m pytest -p randomly $(if $(SEED),--randomly-seed=$(SEED)) tests
+
+# Goes on where it was interrupted: the results are in runs/mutants.
+mutants: $(VENV)/.test
+	$(BIN)/python -m tests.mutants $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks
