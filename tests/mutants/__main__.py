@@ -67,7 +67,7 @@ def run_mutants(todo: list[Mutant], states: dict[str, str], path: Path, workers:
             text, edit = texts[mutant.module], mutant.edit
             copy.change(mutant.module, text[: edit.start] + edit.text + text[edit.end :])
             limit = 30 + 4 * seconds[mutant.module]
-            arguments = campaign.test_arguments(mutant.module)
+            arguments = campaign.arguments_of(mutant.module)
             return Run.start(copy, arguments, limit, "log.txt", changed=True, anew="njit" in text)
 
         for number, (mutant, copy, run, status) in enumerate(run_all(todo, places, start), 1):
@@ -89,7 +89,7 @@ def run_unchanged(copy: Copy, modules: list[str], workers: int) -> dict[str, flo
     seconds = {}
 
     def start(module: str, place: Copy) -> Run:
-        return Run.start(place, campaign.test_arguments(module), FIRST_LIMIT, f"{module}.txt", changed=False)
+        return Run.start(place, campaign.arguments_of(module), FIRST_LIMIT, f"{module}.txt", changed=False)
 
     for module, _, run, status in run_all(modules, [copy] * workers, start):
         if status:

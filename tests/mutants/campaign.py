@@ -74,7 +74,7 @@ def sample(mutants: list[Mutant], count: int, seed: int) -> list[Mutant]:
     return chosen
 
 
-def test_arguments(module: str) -> list[str]:
+def arguments_of(module: str) -> list[str]:
     """Of pytest."""
     return shlex.split(ROOMS[module])
 
@@ -82,7 +82,7 @@ def test_arguments(module: str) -> list[str]:
 def state_of(module: str, root: Path = ROOT) -> str:
     """A digest of the module and of its direct tests: results for another state say nothing."""
     digest = hashlib.sha256()
-    tests = [argument for argument in test_arguments(module) if argument.startswith("tests/")]
+    tests = [argument for argument in arguments_of(module) if argument.startswith("tests/")]
     for path in (path_of(module), *map(Path, tests)):
         digest.update((root / path).read_bytes())
     return digest.hexdigest()[:16]

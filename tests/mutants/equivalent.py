@@ -33,9 +33,7 @@ def outdated(entries: Iterable[Equivalent], root: Path = ROOT) -> list[str]:
     for entry in entries:
         path = root / path_of(entry.module)
         if entry.module not in ROOMS or not path.exists():
-            sentences.append(
-                f"equivalent.toml: there is no module {entry.module!r} in rooms.py; rename it in the entry."
-            )
+            sentences.append(f"equivalent.toml: rooms.py has no module {entry.module!r}; rename it in the entry.")
             continue
         if entry.module not in known:
             known[entry.module] = {(m.old, m.new) for m in mutants_of(entry.module, path.read_text())}
