@@ -101,7 +101,7 @@ def test_targets_that_are_refused():
         loss(outputs, [targets[0], {**targets[1], "labels": torch.tensor([5])}])
     for label in (5, 7, -1):
         with pytest.raises(ValueError, match=f"image 0 has a label {label}, but num_classes is 5; labels are raw"):
-            loss(outputs, [{**targets[0], "labels": torch.tensor([4, label, 0])}, targets[1]])
+            loss(outputs, [{**targets[0], "labels": torch.tensor([4, 0, label, 0])}, targets[1]])
     with pytest.raises(ValueError, match="targets for 1 images, but outputs for 2"):
         loss(outputs, targets[:1])
     with pytest.raises(ValueError, match="the target of image 0 has no boxes"):

@@ -97,6 +97,13 @@ def test_proposals_against_loops():
     assert 0 < usable.sum() < usable.numel()
 
 
+def test_proposals_exactly_on_the_margin_are_not_used():
+    """50 columns: the first centre is at 0.01, the last at 0.99."""
+    boxes, usable = positions.proposal_boxes(torch.zeros(2, 150, dtype=torch.bool), [(3, 50)])
+    assert usable.reshape(2, 3, 50)[:, :, [0, 1, 48, 49]].tolist() == [[[False, True, True, False]] * 3] * 2
+    assert boxes[0, [0, 49], 0].tolist() == pytest.approx([0.01, 0.99])
+
+
 def test_split_levels():
     tokens = torch.arange(2 * 75).reshape(2, 75)
     fine, coarse = positions.split_levels(tokens, SHAPES)

@@ -1,6 +1,7 @@
 """`make mutants`, or `python -m tests.mutants --help`. Exit status 1 if less than 95 % of the changes are noticed."""
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -28,6 +29,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that copies and tests under way end, too
     entries = equivalent.read_equivalents()
     for sentence in equivalent.outdated(entries):
         print(sentence)

@@ -17,7 +17,7 @@ ROOMS = {
     "ops.numba_kernels": "tests/ops/test_numba_kernels.py",
     "ops.numba_cpu": "tests/ops/test_numba_cpu.py",
     "ops.checks": "tests/ops/test_checks.py",
-    "ops.registry": "tests/ops/test_registry.py",
+    "ops.registry": "tests/ops/test_registry.py tests/ops/test_checks.py",
     "attention": "tests/test_attention.py tests/test_initialisation.py",
     "proposals": "tests/test_proposals.py tests/test_initialisation.py",
     "decoder": "tests/test_decoder.py",

@@ -7,6 +7,7 @@ campaign that is killed leaves only a temporary folder behind.
 import importlib
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -26,6 +27,7 @@ HEAVY = (
 )  # fmt: skip
 WRONG_TREE = 99  # exit status of a child that imported the package from elsewhere
 NOTHING_SAID = (3, 4, 5, WRONG_TREE)  # of pytest: internal error, wrong usage, no tests
+MEMORY = 32 * 2**30  # bytes of address space: a changed size may ask for far more than there is
 
 Job = TypeVar("Job")
 
@@ -128,6 +130,8 @@ def _child(folder: Path, arguments: list[str], log: Path, changed: bool, cache: 
     status = WRONG_TREE
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)

@@ -82,6 +82,7 @@ def test_arrays_share_memory_where_they_can():
     assert np.shares_memory(numba_cpu._array(tensor, 2, 12), tensor.detach().numpy())
     turned = numba_cpu._array(tensor.transpose(0, 1), 3, 8)
     assert turned.flags.c_contiguous and turned[1].tolist() == [4, 5, 6, 7, 16, 17, 18, 19]
+    assert numba_cpu._array(tensor.transpose(0, 1), 3, 2, 4).flags.c_contiguous  # the same shape, another order
 
 
 @pytest.mark.parametrize("heads", [1, 3], ids=["level by level", "head by head"])
@@ -97,9 +98,11 @@ def test_several_threads_agree_with_the_specification(heads, three_threads, monk
 
 
 def test_few_threads_take_whole_heads(monkeypatch):
-    tasks = []
+    """How many are worth it depends on the numbers that are read: N·Q·M·L·K·D."""
+    tasks, numbers = [], []
     original = numba_cpu.share_out
     monkeypatch.setattr(numba_cpu, "share_out", lambda *args: tasks.append(args[2]) or original(*args))
-    inputs = make_inputs(batch=1, queries=5, heads=1, dim=2, points=2)
+    monkeypatch.setattr(numba_cpu, "threads_for", lambda count: numbers.append(count) or 1)
+    inputs = make_inputs(batch=1, queries=5, heads=1, dim=6, points=2)
     assert_all_close(run("numba", SHAPES, *inputs), run("loops", SHAPES, *inputs))
-    assert tasks == [1, 1]
+    assert tasks == [1, 1] and numbers == [5 * 3 * 2 * 6] * 2
