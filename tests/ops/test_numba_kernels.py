@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from defdetr_ref.ops import numba_cpu, numba_kernels
-from tests.ops.cases import assert_agrees_with_loops, make_inputs, run
+from tests.ops.cases import assert_agrees_with_loops, assert_all_close, make_inputs, run
 from tests.ops.test_locations import half_pixel_grid
 
 SHAPES = [(5, 3), (2, 4), (1, 6), (1, 1)]
