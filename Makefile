@@ -5,6 +5,7 @@
 #   make test-fast                   what takes a few seconds each, for daily work
 #   make test-random [SEED=…]        the tests in another order; pytest prints the seed
 #   make test-late-frames            the browser tests, on pages whose animation frames come 150 ms late
+#   make mutants [SEED=…]            break the package on purpose, a little at a time: do its tests notice? (25 minutes)
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
@@ -21,7 +22,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 
-.PHONY: demo lab test test-fast test-random test-late-frames bench gpu docs notebooks clean
+.PHONY: demo lab test test-fast test-random test-late-frames mutants bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -43,6 +44,10 @@ test-random: $(VENV)/.test
 # A slow machine, made certain: what a test reads too early is not there yet.
 test-late-frames: $(VENV)/.test
 	DEFDETR_LATE_FRAMES=150 $(BIN)/python -m pytest --durations=5 $(addprefix tests/browser/test_,explorer.py lessons.py site.py)
+
+# Goes on where it was interrupted: the results are in runs/mutants.
+mutants: $(VENV)/.test
+	$(BIN)/python -m tests.mutants $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

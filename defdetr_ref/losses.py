@@ -127,4 +127,4 @@ def average_over_ranks(count: int, device: torch.device) -> float:
         return float(max(count, 1))
     total = torch.tensor(float(count), device=device)
     dist.all_reduce(total)
-    return max(total.item() / dist.get_world_size(), 1)
+    return max(total.item() / dist.get_world_size(), 1.0)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -27,8 +29,34 @@ def test_iou_and_giou_by_counting_pixels():
 
 
 def test_giou_refuses_boxes_of_the_other_format():
-    with pytest.raises(ValueError, match="`b` holds a box whose right or bottom edge lies before"):
-        boxes.generalized_box_iou(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[0.5, 0.5, 0.2, 0.2]]))
+    """One edge of one box is enough; a box without width is fine."""
+    good, flat = torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([[0.2, 0.1, 0.2, 0.6]])
+    for wrong in ([0.5, 0.5, 0.2, 0.9], [0.5, 0.5, 0.9, 0.2]):
+        pair = torch.cat([good, torch.tensor([wrong])])
+        for name, arguments in (("a", (pair, good)), ("b", (good, pair))):
+            with pytest.raises(ValueError, match=f"`{name}` holds a box whose right or bottom edge lies before"):
+                boxes.generalized_box_iou(*arguments)
+    torch.testing.assert_close(boxes.generalized_box_iou(flat, good), torch.zeros(1, 1))
+
+
+def test_inverse_sigmoid_stays_finite():
+    """At 0 and 1 and beyond, 1e-5 is kept from both ends."""
+    x = torch.tensor([-0.3, 0.0, 2e-6, 0.2, 1 - 2e-6, 1.0, 1.2], dtype=torch.float64)
+    low, high = math.log(1e-5), -math.log(1e-5)
+    expected = [low, low, math.log(1e-5 / (1 - 2e-6)), math.log(0.25), math.log((1 - 2e-6) / 1e-5), high, high]
+    assert boxes.inverse_sigmoid(x).tolist() == pytest.approx(expected, rel=1e-12)
+    assert boxes.inverse_sigmoid(x, eps=0.1)[[0, 6]].tolist() == pytest.approx([math.log(0.1), -math.log(0.1)])
+
+
+def test_refining_looks_at_the_last_axis_alone():
+    """Two images of two queries with boxes, and three of four with points."""
+    start, delta = random_boxes(4).reshape(2, 2, 4), random_boxes(4, seed=1).reshape(2, 2, 4)
+    expected = torch.sigmoid(delta + torch.log(start / (1 - start)))
+    torch.testing.assert_close(boxes.refine_boxes(start, delta), expected)
+    points, delta = random_boxes(12).reshape(3, 4, 4)[..., :2], random_boxes(12, seed=1).reshape(3, 4, 4)
+    refined = boxes.refine_boxes(points, delta)
+    torch.testing.assert_close(refined[..., 2:], delta[..., 2:].sigmoid())
+    torch.testing.assert_close(refined[..., :2], torch.sigmoid(delta[..., :2] + torch.log(points / (1 - points))))
 
 
 def test_refine_a_box_and_a_point():

@@ -1,6 +1,7 @@
 """Three layouts in, nothing half-written out, and no code run from a file."""
 
 import argparse
+import os
 import pickle
 
 import pytest
@@ -70,6 +71,27 @@ def test_saving_is_all_or_nothing(tmp_path):
     assert checkpoints.read(path)["epoch"] == 1
     checkpoints.save(path, model, epoch=2)
     assert checkpoints.read(path)["epoch"] == 2 and [file.name for file in tmp_path.iterdir()] == ["model.pt"]
+
+
+def test_a_file_is_on_the_disk_before_it_replaces_the_old_one(tmp_path, monkeypatch):
+    """Or else a power failure could leave a new name for a file that is still empty."""
+    steps = []
+    sync, replace = os.fsync, os.replace
+
+    def sync_and_tell(descriptor):
+        steps.append(("sync", os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+        sync(descriptor)
+
+    def replace_and_tell(source, target):
+        steps.append(("replace", os.stat(source).st_ino, os.stat(source).st_size))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", sync_and_tell)
+    monkeypatch.setattr(os, "replace", replace_and_tell)
+    checkpoints.save(tmp_path / "last.pt", small_model("single"))
+    assert [name for name, *_ in steps] == ["sync", "replace"]
+    assert steps[0][1:] == steps[1][1:], "the very file, whole"
+    assert steps[1][1:] == ((tmp_path / "last.pt").stat().st_ino, (tmp_path / "last.pt").stat().st_size)
 
 
 def test_another_architecture_lists_the_keys_and_changes_nothing():

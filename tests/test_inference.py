@@ -25,3 +25,15 @@ def test_fewer_pairs_than_asked_for_and_a_missing_size():
     assert len(postprocess(outputs, torch.tensor([[5, 6]]), top_k=100)[0]["scores"]) == 12
     with pytest.raises(ValueError, match="got 2 sizes for 1 images"):
         postprocess(outputs, [(1, 2), (3, 4)])
+
+
+def test_detections_keep_no_graph():
+    """Answers are kept for a whole epoch of evaluation; with their graphs they would keep every activation."""
+    outputs = {"pred_logits": torch.randn(2, 4, 3).requires_grad_(), "pred_boxes": torch.rand(2, 4, 4).requires_grad_()}
+    results = postprocess(outputs, [(50, 80), (30, 20)])
+    assert not any(tensor.requires_grad for result in results for tensor in result.values())
+
+
+def test_default_number_of_detections():
+    outputs = {"pred_logits": torch.zeros(1, 60, 7), "pred_boxes": torch.rand(1, 60, 4)}
+    assert len(postprocess(outputs, [(50, 80)])[0]["scores"]) == 100

@@ -27,6 +27,20 @@ def test_embedding_of_a_pixel_by_hand():
     torch.testing.assert_close(embedded[image, row, column], torch.tensor(waves))
 
 
+def test_angles_of_padded_pixels_are_finite(monkeypatch):
+    """A row without image counts nothing, and 1e-6 keeps the division by it finite. y comes first, then x."""
+    monkeypatch.setattr(positions, "sine_embedding", lambda angles, dim: angles[..., None].expand(*angles.shape, dim))
+    angles = positions.embed_positions(padded_masks()[0], dim=6)[0]
+    nothing = -0.5 / 1e-6 * 2 * math.pi
+    assert angles[5, 4].tolist() == pytest.approx([4.5 / 5 * 2 * math.pi] * 3 + [nothing] * 3, rel=1e-6)
+    fine = padded_masks()[0][1:].mT  # 10 rows, of which 7 are image, by 6 columns
+    angles = positions.embed_positions(fine, dim=6)[0]
+    assert angles[2, 4].tolist() == pytest.approx([2.5 / 7 * 2 * math.pi] * 3 + [4.5 / 6 * 2 * math.pi] * 3, rel=1e-6)
+    columns = torch.zeros(1, 3, 4, dtype=torch.bool)
+    columns[:, :, 3] = True
+    assert positions.embed_positions(columns, dim=6)[0, 1, 3, 0].item() == pytest.approx(nothing, rel=1e-6)
+
+
 def test_padding_does_not_change_an_image_s_embedding():
     padded = positions.embed_positions(padded_masks()[0], dim=12)[1, :, :7]
     alone = positions.embed_positions(torch.zeros(1, 6, 7, dtype=torch.bool), dim=12)[0]
@@ -44,11 +58,15 @@ def test_valid_ratios():
     ratios = torch.stack([positions.valid_ratios(mask) for mask in padded_masks()], dim=1)
     torch.testing.assert_close(ratios[0], torch.tensor([[1.0, 5 / 6], [1.0, 1.0]]))
     torch.testing.assert_close(ratios[1], torch.tensor([[0.7, 1.0], [0.8, 1.0]]))
+    assert ratios.dtype == torch.float32
 
 
-def test_encoder_reference_points_against_loops():
-    ratios = torch.stack([positions.valid_ratios(mask) for mask in padded_masks()], dim=1)  # (2, 2 levels, 2)
-    points = positions.encoder_reference_points(SHAPES, ratios)
+@pytest.mark.parametrize("dtype, digits", [(torch.float32, 1e-6), (torch.float64, 1e-14), (torch.bfloat16, 0.02)])
+def test_encoder_reference_points_against_loops(dtype, digits):
+    """In the dtype of the ratios."""
+    exact = torch.tensor([[[1, 5 / 6], [1, 1]], [[0.7, 1], [0.8, 1]]], dtype=torch.float64)  # (2, 2 levels, 2)
+    points, ratios = positions.encoder_reference_points(SHAPES, exact.to(dtype)), exact
+    assert points.dtype == dtype and points.shape == (2, 75, 2, 2)
     for n in range(2):
         token = 0
         for level, (height, width) in enumerate(SHAPES):
@@ -57,7 +75,7 @@ def test_encoder_reference_points_against_loops():
                     for other in range(len(SHAPES)):
                         x = (column + 0.5) / (width * ratios[n, level, 0]) * ratios[n, other, 0]
                         y = (row + 0.5) / (height * ratios[n, level, 1]) * ratios[n, other, 1]
-                        assert points[n, token, other].tolist() == pytest.approx([x.item(), y.item()])
+                        assert points[n, token, other].tolist() == pytest.approx([x.item(), y.item()], rel=digits)
                     token += 1
 
 
@@ -77,6 +95,13 @@ def test_proposals_against_loops():
                     assert usable[n, token].item() == (inside and not mask[n, row, column])
                     token += 1
     assert 0 < usable.sum() < usable.numel()
+
+
+def test_proposals_exactly_on_the_margin_are_not_used():
+    """50 columns: the first centre is at 0.01, the last at 0.99."""
+    boxes, usable = positions.proposal_boxes(torch.zeros(2, 150, dtype=torch.bool), [(3, 50)])
+    assert usable.reshape(2, 3, 50)[:, :, [0, 1, 48, 49]].tolist() == [[[False, True, True, False]] * 3] * 2
+    assert boxes[0, [0, 49], 0].tolist() == pytest.approx([0.01, 0.99])
 
 
 def test_split_levels():

@@ -12,8 +12,10 @@ from defdetr_ref.data.transforms import (
     EvalTransform,
     PaperTrainTransform,
     PlainTransform,
+    clip_boxes,
     crop,
     denormalize,
+    has_area,
     normalize,
     resize,
     resized_size,
@@ -93,6 +95,13 @@ def test_cropping_clips_boxes_and_drops_what_is_outside():
     assert image.size == (160, 180)
     assert target["boxes"].tolist() == [[0, 0, 70, 80]]  # the green rectangle begins where the crop ends
     assert target["labels"].tolist() == [1]
+
+
+def test_a_box_needs_width_and_height():
+    boxes = torch.tensor([[0.0, 0, 3, 2], [1, 1, 1, 5], [1, 1, 5, 1], [4, 4, 2, 6]])
+    assert has_area(boxes).tolist() == [True, False, False, False]
+    clipped = clip_boxes(torch.tensor([[-3.0, -2, 90, 7], [5, 60, 6, 61]]), (50, 80))
+    assert clipped.tolist() == [[0, 0, 80, 7], [5, 50, 6, 50]]
 
 
 @pytest.mark.parametrize("flip, flip_vertical", [(True, False), (False, True), (True, True)])

@@ -83,6 +83,8 @@ def test_an_empty_level(backend, side):
     value, locations, weights = make_inputs()
     with pytest.raises(ValueError, match=f"`spatial_shapes` gives level 1 the size {side}×4; both must be at least 1"):
         ms_deform_attn(value, [(5, 3), (side, 4), (1, 6)], locations, weights, backend=backend)
+    with pytest.raises(ValueError, match=f"`spatial_shapes` gives level 2 the size 1×{side}; both must be at least 1"):
+        ms_deform_attn(value, [(5, 3), (2, 4), (1, side)], locations, weights, backend=backend)
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,24 @@ def test_without_what_the_gpu_needs_torch_runs(no_gpu, monkeypatch):
         assert ms_deform_attn.__wrapped__(tensors[0], SHAPES, *tensors[1:]) == "torch ran"
 
 
+@pytest.mark.parametrize("backend", ["auto", "loops", "torch", "numba"])
+def test_level_sizes_may_come_as_a_tensor(backend):
+    tensors = make_inputs()
+    expected = ms_deform_attn(tensors[0], SHAPES, *tensors[1:], backend=backend)
+    assert torch.equal(ms_deform_attn(tensors[0], torch.tensor(SHAPES), *tensors[1:], backend=backend), expected)
+    assert explain_choice(tensors[0], torch.tensor(SHAPES), *tensors[1:]).startswith("numba: ")
+
+
+def test_what_is_too_large_for_numba_goes_to_torch(no_gpu, monkeypatch):
+    """It is the value that is too large, a single number seen 2³¹ times; the words and the choice agree."""
+    monkeypatch.setitem(registry.BACKENDS, "torch", lambda *args: "torch ran")
+    value, level = torch.zeros(()).expand(2, 2**31, 3, 4), [(2**15, 2**16)]
+    locations = torch.zeros(2, 7, 3, 1, 2, 2)
+    assert ms_deform_attn.__wrapped__(value, level, locations, locations[..., 0]) == "torch ran"
+    words = explain_choice(value, level, locations, locations[..., 0])
+    assert words.startswith("torch: ") and "Not numba: `value` has shape" in words
+
+
 def test_any_other_device_gets_torch():
     tensors = [tensor.to("meta") for tensor in make_inputs()]
     assert ms_deform_attn(tensors[0], SHAPES, *tensors[1:]).device.type == "meta"

@@ -47,6 +47,24 @@ def test_corners_never_leave_the_map():
             assert sum(share for _, _, share, _, _ in found) == pytest.approx(1)
 
 
+def test_corners_by_hand():
+    """(row, column, weight, its slope along x and y), on a map of 4 rows and 5 columns."""
+    assert sorted(loops.corners(1.25, 2.5, 4, 5)) == [
+        (2, 1, 0.375, -0.5, -0.75),
+        (2, 2, 0.125, 0.5, -0.25),
+        (3, 1, 0.375, -0.5, 0.75),
+        (3, 2, 0.125, 0.5, 0.25),
+    ]
+    assert sorted(loops.corners(-0.25, -0.5, 4, 5)) == [(0, 0, 0.375, 0.5, 0.75)]
+    assert sorted(loops.corners(4.0, 3.0, 4, 5)) == [(3, 4, 1.0, -1.0, -1.0)]
+
+
+@pytest.mark.parametrize("outside", [-1.0, -1.5, 7.0, 1e30, float("inf"), float("-inf"), float("nan")])
+def test_a_point_that_reaches_no_pixel_has_no_corners(outside):
+    """One pixel before the map the surface begins to rise, but only behind that place is there something to read."""
+    assert list(loops.corners(outside, 2.5, 4, 5)) == [] and list(loops.corners(2.5, outside, 4, 5)) == []
+
+
 def test_reduced_values_are_summed_in_float32():
     inputs = make_inputs(dtype=torch.float32)
     expected = run("loops", SHAPES, inputs[0].bfloat16().float(), *inputs[1:])
