@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.workloads import Shapes, Workload
+from benchmarks.workloads import Workload
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.ops.torch_ref import ms_deform_attn_torch
+from defdetr_ref.positions import SpatialShapes
 
-Operator = Callable[[Tensor, Shapes, Tensor, Tensor], Tensor]
+Operator = Callable[[Tensor, SpatialShapes, Tensor, Tensor], Tensor]
 Gradients = Callable[[], object]
 BASELINE = "torch"
 
@@ -47,7 +48,7 @@ def _hugging_face() -> Operator:
 
     layer = MultiScaleDeformableAttention()
 
-    def forward(value: Tensor, shapes: Shapes, places: Tensor, weights: Tensor) -> Tensor:
+    def forward(value: Tensor, shapes: SpatialShapes, places: Tensor, weights: Tensor) -> Tensor:
         sizes = torch.tensor(shapes, device=value.device)
         starts = torch.cat([sizes.new_zeros(1), sizes.prod(1).cumsum(0)[:-1]])
         return layer(value, sizes, shapes, starts, places.to(value.dtype), weights.to(value.dtype), 64)

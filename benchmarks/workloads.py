@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from defdetr_ref.attention import star_offsets
-from defdetr_ref.positions import encoder_reference_points
+from defdetr_ref.positions import SpatialShapes, encoder_reference_points
 
 STRIDES = (8, 16, 32, 64)
 SPREAD = 3.0  # pixels; the standard deviation of trained-like offsets around a query's own place
-Shapes = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,13 @@ class Workload:
 
     name: str
     value: Tensor
-    spatial_shapes: Shapes
+    spatial_shapes: SpatialShapes
     sampling_locations: Tensor
     attention_weights: Tensor
     grad_output: Tensor
 
     @property
-    def arguments(self) -> tuple[Tensor, Shapes, Tensor, Tensor]:
+    def arguments(self) -> tuple[Tensor, SpatialShapes, Tensor, Tensor]:
         return self.value, self.spatial_shapes, self.sampling_locations, self.attention_weights
 
     def to(self, device: str, dtype: torch.dtype) -> "Workload":
@@ -39,12 +38,12 @@ class Workload:
         return Workload(self.name, value, self.spatial_shapes, places, weights, grad)
 
 
-def level_sizes(height: int, width: int) -> Shapes:
+def level_sizes(height: int, width: int) -> SpatialShapes:
     """The four feature levels of an image."""
     return [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
 
 
-def _workload(name: str, shapes: Shapes, centres: Tensor, offsets: Tensor, channels: int, seed: int) -> Workload:
+def _workload(name: str, shapes: SpatialShapes, centres: Tensor, offsets: Tensor, channels: int, seed: int) -> Workload:
     """centres (Q, 2) in [0, 1], offsets (Q, M, L, K, 2) in pixels of each level."""
     generator = torch.Generator().manual_seed(seed)
     queries, heads, levels, points, _ = offsets.shape

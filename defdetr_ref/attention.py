@@ -20,7 +20,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from defdetr_ref.ops import ms_deform_attn
+from defdetr_ref.ops import ms_deform_attn, require_backend
 from defdetr_ref.positions import SpatialShapes
 
 
@@ -64,6 +64,7 @@ class DeformableSampling(nn.Module):
 
     def __init__(self, backend: str = "auto"):
         super().__init__()
+        require_backend(backend)
         self.backend = backend
 
     def forward(
@@ -79,11 +80,14 @@ class MultiScaleDeformableAttention(nn.Module):
     num_heads: M; each reads C/M channels of its own.
     num_levels: L, of the feature pyramid.
     num_points: K, for each head on each level.
+    backend: which version of the operator runs, see `ms_deform_attn`.
 
-    Raises ValueError if d_model is no multiple of num_heads.
+    Raises ValueError if d_model is no multiple of num_heads, or the backend does not exist.
     """
 
-    def __init__(self, d_model: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4):
+    def __init__(
+        self, d_model: int = 256, num_heads: int = 8, num_levels: int = 4, num_points: int = 4, *, backend: str = "auto"
+    ):
         super().__init__()
         if d_model % num_heads:
             raise ValueError(
@@ -95,7 +99,7 @@ class MultiScaleDeformableAttention(nn.Module):
         self.attention_weights = nn.Linear(d_model, samples)
         self.value_proj = nn.Linear(d_model, d_model)
         self.output_proj = nn.Linear(d_model, d_model)
-        self.sampling = DeformableSampling()
+        self.sampling = DeformableSampling(backend)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -155,10 +159,11 @@ class DeformableAttention(MultiScaleDeformableAttention):
     d_model: C, channels of queries, feature map and output.
     num_heads: M; each reads C/M channels of its own.
     num_points: K, for each head.
+    backend: which version of the operator runs, see `ms_deform_attn`.
     """
 
-    def __init__(self, d_model: int = 256, num_heads: int = 8, num_points: int = 4):
-        super().__init__(d_model, num_heads, num_levels=1, num_points=num_points)
+    def __init__(self, d_model: int = 256, num_heads: int = 8, num_points: int = 4, *, backend: str = "auto"):
+        super().__init__(d_model, num_heads, num_levels=1, num_points=num_points, backend=backend)
 
     def forward(
         self,

@@ -25,6 +25,7 @@ class DeformableDETRConfig:
     box_refine: bool = False  # each decoder layer corrects the box of the one before
     two_stage: bool = False  # the encoder's pixels propose, the best become queries; needs box_refine
     initial_box: str = "published"  # or "paper": of one-stage refinement; see proposals.py
+    attention_backend: str = "auto"  # which version of the operator runs, see `ms_deform_attn`; changes no weights
 
     def __post_init__(self):
         object.__setattr__(self, "feature_strides", tuple(self.feature_strides))  # json and checkpoints give a list

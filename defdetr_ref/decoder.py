@@ -32,11 +32,23 @@ class Prediction:
 class DecoderLayer(nn.Module):
     """Self-attention among the queries, deformable cross-attention to the memory, feed-forward; post-norm."""
 
-    def __init__(self, d_model: int, num_heads: int, num_levels: int, num_points: int, d_ffn: int, dropout: float):
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        num_levels: int,
+        num_points: int,
+        d_ffn: int,
+        dropout: float,
+        attention_backend: str = "auto",
+    ):
         super().__init__()
         self.self_attention = DenseAttention(d_model, num_heads, dropout)
         self.self_norm = nn.LayerNorm(d_model)
-        self.cross_attention = MultiScaleDeformableAttention(d_model, num_heads, num_levels, num_points)
+        self.cross_attention = MultiScaleDeformableAttention(
+            d_model, num_heads, num_levels, num_points, backend=attention_backend
+        )
         self.cross_norm = nn.LayerNorm(d_model)
         self.ffn = FeedForward(d_model, d_ffn, dropout)
         self.ffn_norm = nn.LayerNorm(d_model)

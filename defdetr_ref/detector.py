@@ -37,9 +37,17 @@ class DeformableDETR(nn.Module):
         self.config = config
         self.backbone = build_backbone(config.backbone, config.feature_strides)
         self.pyramid = FeaturePyramid(self.backbone.channels, config.d_model, config.num_levels)
-        layer = (config.d_model, config.num_heads, config.num_levels, config.num_points, config.d_ffn, config.dropout)
-        self.encoder = Encoder([EncoderLayer(*layer) for _ in range(config.encoder_layers)])
-        decoder_layers = [DecoderLayer(*layer) for _ in range(config.decoder_layers)]
+        layer = dict(
+            d_model=config.d_model,
+            num_heads=config.num_heads,
+            num_levels=config.num_levels,
+            num_points=config.num_points,
+            d_ffn=config.d_ffn,
+            dropout=config.dropout,
+            attention_backend=config.attention_backend,
+        )
+        self.encoder = Encoder([EncoderLayer(**layer) for _ in range(config.encoder_layers)])
+        decoder_layers = [DecoderLayer(**layer) for _ in range(config.decoder_layers)]
 
         class_head, box_head = build_heads(config)
         if config.box_refine:  # heads of their own for every layer, all alike at the start

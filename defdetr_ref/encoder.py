@@ -5,16 +5,28 @@ from torch import Tensor, nn
 
 from defdetr_ref.attention import MultiScaleDeformableAttention
 from defdetr_ref.layers import FeedForward
-from defdetr_ref.positions import encoder_reference_points
+from defdetr_ref.positions import on_every_level
 from defdetr_ref.pyramid import PyramidTokens
 
 
 class EncoderLayer(nn.Module):
     """Deformable self-attention over all levels, then a feed-forward network; post-norm."""
 
-    def __init__(self, d_model: int, num_heads: int, num_levels: int, num_points: int, d_ffn: int, dropout: float):
+    def __init__(
+        self,
+        *,
+        d_model: int,
+        num_heads: int,
+        num_levels: int,
+        num_points: int,
+        d_ffn: int,
+        dropout: float,
+        attention_backend: str = "auto",
+    ):
         super().__init__()
-        self.attention = MultiScaleDeformableAttention(d_model, num_heads, num_levels, num_points)
+        self.attention = MultiScaleDeformableAttention(
+            d_model, num_heads, num_levels, num_points, backend=attention_backend
+        )
         self.dropout = nn.Dropout(dropout)
         self.attention_norm = nn.LayerNorm(d_model)
         self.ffn = FeedForward(d_model, d_ffn, dropout)
@@ -44,7 +56,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: PyramidTokens) -> Float[Tensor, "batch token d_model"]:
         """Returns the memory: (N, S, C) for the same tokens, each having looked around on every level."""
-        reference_points = encoder_reference_points(tokens.spatial_shapes, tokens.valid_ratios)  # (N, S, L, 2)
+        reference_points = on_every_level(tokens.centres, tokens.valid_ratios)  # (N, S, L, 2)
         x = tokens.features
         for layer in self.layers:
             x = layer(x, tokens, reference_points)

@@ -1,5 +1,7 @@
 """What training minimises: focal loss on every query and class, L1 and GIoU on the matched boxes, for every layer."""
 
+from typing import NamedTuple
+
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
@@ -16,8 +18,6 @@ from defdetr_ref.matching import (
     Assignment,
     hungarian_match,
 )
-
-WEIGHTS = {"loss_ce": CLASS_WEIGHT, "loss_bbox": BOX_WEIGHT, "loss_giou": GIOU_WEIGHT}
 
 
 def focal_loss(logits: Float[Tensor, "*batch"], targets: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
@@ -52,14 +52,14 @@ class DetectionLoss(nn.Module):
     def forward(self, outputs: dict, targets: list[dict]) -> dict[str, Tensor]:
         self._check(outputs, targets)
         num_boxes = average_over_ranks(sum(len(target["labels"]) for target in targets), outputs["pred_logits"].device)
-        losses = layer_losses(outputs, targets, num_boxes)
+        terms = layer_losses(outputs, targets, num_boxes)
         for layer, layer_outputs in enumerate(outputs.get("aux_outputs", [])):
-            losses |= layer_losses(layer_outputs, targets, num_boxes, suffix=f"_{layer}")
+            terms += layer_losses(layer_outputs, targets, num_boxes, suffix=f"_{layer}")
         if "enc_outputs" in outputs:
             foreground = [{**target, "labels": torch.zeros_like(target["labels"])} for target in targets]
-            losses |= layer_losses(outputs["enc_outputs"], foreground, num_boxes, suffix="_enc")
-        losses["total"] = sum(WEIGHTS["_".join(name.split("_")[:2])] * loss for name, loss in losses.items())
-        return losses
+            terms += layer_losses(outputs["enc_outputs"], foreground, num_boxes, suffix="_enc")
+        total = sum(term.weight * term.value for term in terms)
+        return {**{term.name: term.value for term in terms}, "total": total}
 
     def _check(self, outputs: dict, targets: list[dict]) -> None:
         logits = outputs["pred_logits"]
@@ -80,7 +80,15 @@ class DetectionLoss(nn.Module):
                 )
 
 
-def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: str = "") -> dict[str, Tensor]:
+class LossTerm(NamedTuple):
+    """One term of the sum that training minimises."""
+
+    name: str
+    value: Tensor
+    weight: float
+
+
+def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: str = "") -> list[LossTerm]:
     """The three terms of one layer, under their names plus `suffix`."""
     logits, boxes = outputs["pred_logits"], outputs["pred_boxes"]
     assignments = hungarian_match(logits, boxes, targets)
@@ -91,11 +99,11 @@ def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: s
         [target["boxes"][index] for target, (_, index) in zip(targets, assignments, strict=True)]
     )  # (n, 4)
     giou = generalized_box_iou_pairs(matched, wanted)
-    return {
-        f"loss_ce{suffix}": focal_loss(logits, labels).sum() / num_boxes,
-        f"loss_bbox{suffix}": (matched - wanted).abs().sum() / num_boxes,
-        f"loss_giou{suffix}": (1 - giou).sum() / num_boxes,
-    }
+    return [
+        LossTerm(f"loss_ce{suffix}", focal_loss(logits, labels).sum() / num_boxes, CLASS_WEIGHT),
+        LossTerm(f"loss_bbox{suffix}", (matched - wanted).abs().sum() / num_boxes, BOX_WEIGHT),
+        LossTerm(f"loss_giou{suffix}", (1 - giou).sum() / num_boxes, GIOU_WEIGHT),
+    ]
 
 
 def one_hot_labels(

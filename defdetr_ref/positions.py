@@ -8,7 +8,6 @@ that is image, so `location in the image × valid ratio = location in the padded
 import math
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -63,43 +62,56 @@ def pixel_centres(height: int, width: int, device: torch.device | str = "cpu") -
     return torch.stack([x, y], dim=-1).flatten(0, 1)
 
 
+def token_centres(
+    spatial_shapes: SpatialShapes, ratios: Float[Tensor, "batch level 2"]
+) -> Float[Tensor, "batch token 2"]:
+    """The centre of every token's pixel, in [0, 1] of the image without its padding.
+
+    spatial_shapes: (H, W) of the L levels; ratios: their valid ratios (x, y). Returns (N, S, 2), x and y; beyond 1 on
+    padding.
+    """
+    places = []
+    for level, (height, width) in enumerate(spatial_shapes):
+        size = torch.tensor([width, height], dtype=ratios.dtype, device=ratios.device)
+        centres = pixel_centres(height, width, ratios.device).to(ratios.dtype)  # (HW, 2)
+        places.append(centres[None] / (ratios[:, None, level] * size))  # (N, HW, 2)
+    return torch.cat(places, dim=1)
+
+
+def on_every_level(
+    centres: Float[Tensor, "batch token 2"], ratios: Float[Tensor, "batch level 2"]
+) -> Float[Tensor, "batch token level 2"]:
+    """From [0, 1] of the image to [0, 1] of each padded level, by the level's own valid ratio.
+
+    Rounding gives the levels slightly different ratios.
+    """
+    return centres[:, :, None] * ratios[:, None]
+
+
 def encoder_reference_points(
     spatial_shapes: SpatialShapes, ratios: Float[Tensor, "batch level 2"]
 ) -> Float[Tensor, "batch token level 2"]:
     """Every pixel's own place, on every level (paper, Sec. 4.1 "for each query pixel the reference point is itself").
 
     spatial_shapes: (H, W) of the L levels; ratios: their valid ratios (x, y). Returns (N, S, L, 2), in [0, 1] of the
-    padded level: the place is found in the image first, then scaled by each level's own valid ratio, because rounding
-    gives the levels slightly different ratios.
+    padded level: the place is found in the image first, then scaled to each level.
     """
-    places = []
-    for level, (height, width) in enumerate(spatial_shapes):
-        size = torch.tensor([width, height], dtype=ratios.dtype, device=ratios.device)
-        centres = pixel_centres(height, width, ratios.device).to(ratios.dtype)  # (HW, 2)
-        places.append(centres[None] / (ratios[:, None, level] * size))  # (N, HW, 2), in [0, 1] of the image
-    in_image = torch.cat(places, dim=1)  # (N, S, 2)
-    return in_image[:, :, None] * ratios[:, None]  # (N, S, L, 2)
+    return on_every_level(token_centres(spatial_shapes, ratios), ratios)
 
 
 def proposal_boxes(
-    mask: Bool[Tensor, "batch token"], spatial_shapes: SpatialShapes
+    centres: Float[Tensor, "batch token 2"], mask: Bool[Tensor, "batch token"], spatial_shapes: SpatialShapes
 ) -> tuple[Float[Tensor, "batch token 4"], Bool[Tensor, "batch token"]]:
     """A box around every pixel of every level, for the first stage to correct (paper, appendix A.4).
 
-    Centre: the pixel's centre; width = height = 0.05 · 2^level of the image, level counted from 0. Returns the boxes,
-    cxcywh in [0, 1] of the unpadded image, and which of them are usable: unpadded, and all four numbers within
-    (0.01, 0.99), a window that only the published code has.
+    centres: of the pixels, see `token_centres`; mask: True on padding. Width = height = 0.05 · 2^level of the image,
+    level counted from 0. Returns the boxes, cxcywh in [0, 1] of the unpadded image, and which of them are usable:
+    unpadded, and all four numbers within (0.01, 0.99), a window that only the published code has.
     """
     boxes = []
-    for level, ((height, width), level_mask) in enumerate(
-        zip(spatial_shapes, split_levels(mask, spatial_shapes), strict=True)
-    ):
-        level_mask = rearrange(level_mask, "batch (height width) -> batch height width", height=height)
-        size = torch.tensor([width, height], dtype=torch.float32, device=mask.device)
-        valid_size = valid_ratios(level_mask) * size  # (N, 2) in pixels
-        centre = pixel_centres(height, width, mask.device)[None] / valid_size[:, None]  # (N, HW, 2)
-        side = torch.full_like(centre, SMALLEST_PROPOSAL * 2.0**level)
-        boxes.append(torch.cat([centre, side], dim=-1))
+    for level, level_centres in enumerate(split_levels(centres, spatial_shapes)):
+        side = torch.full_like(level_centres, SMALLEST_PROPOSAL * 2.0**level)
+        boxes.append(torch.cat([level_centres, side], dim=-1))  # (N, HW, 4)
     boxes = torch.cat(boxes, dim=1)  # (N, S, 4)
     inside = ((boxes > PROPOSAL_MARGIN) & (boxes < 1 - PROPOSAL_MARGIN)).all(-1)
     return boxes, inside & ~mask

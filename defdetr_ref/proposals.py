@@ -90,7 +90,7 @@ class TwoStageQueries(nn.Module):
 
     def propose(self, memory: Tensor, tokens: PyramidTokens) -> Prediction:
         """Score and box of every token. Unusable ones read a zero memory and predict the box (1, 1, 1, 1)."""
-        boxes, usable = proposal_boxes(tokens.mask, tokens.spatial_shapes)
+        boxes, usable = proposal_boxes(tokens.centres, tokens.mask, tokens.spatial_shapes)
         features = self.memory_norm(self.memory_proj(memory.masked_fill(~usable[..., None], 0.0)))
         corrected = refine_boxes(boxes, self.box_head(features))
         return Prediction(self.class_head(features), corrected.masked_fill(~usable[..., None], 1.0))

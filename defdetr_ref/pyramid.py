@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from defdetr_ref.positions import SpatialShapes, embed_positions, valid_ratios
+from defdetr_ref.positions import SpatialShapes, embed_positions, token_centres, valid_ratios
 
 NUM_GROUPS = 32  # of the group norm after each projection; published code, the paper does not name it
 
@@ -26,6 +26,7 @@ class PyramidTokens:
     mask: Bool[Tensor, "batch token"]  # True on padding
     spatial_shapes: SpatialShapes  # (H, W) of every level, finest first
     valid_ratios: Float[Tensor, "batch level 2"]  # (x, y)
+    centres: Float[Tensor, "batch token 2"]  # (x, y) of each pixel, in [0, 1] of the image without its padding
 
 
 class Projection(nn.Sequential):
@@ -71,12 +72,15 @@ class FeaturePyramid(nn.Module):
             + level_embed
             for level_mask, level_embed in zip(masks, self.level_embed, strict=True)
         ]
+        spatial_shapes = [tuple(level.shape[2:]) for level in levels]
+        ratios = torch.stack([valid_ratios(level_mask) for level_mask in masks], dim=1)
         return PyramidTokens(
             features=torch.cat([rearrange(level, "n c h w -> n (h w) c") for level in levels], dim=1),
             positions=torch.cat(positions, dim=1),
             mask=torch.cat([level_mask.flatten(1) for level_mask in masks], dim=1),
-            spatial_shapes=[tuple(level.shape[2:]) for level in levels],
-            valid_ratios=torch.stack([valid_ratios(level_mask) for level_mask in masks], dim=1),
+            spatial_shapes=spatial_shapes,
+            valid_ratios=ratios,
+            centres=token_centres(spatial_shapes, ratios),
         )
 
 

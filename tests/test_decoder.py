@@ -28,7 +28,7 @@ def test_a_place_in_the_image_becomes_one_in_each_padded_level():
 @pytest.mark.parametrize("coordinates", [2, 4])
 def test_one_layer_by_hand(coordinates):
     """The position is added before both attentions and stays out of the values and of the residual sums."""
-    layer = DecoderLayer(D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
+    layer = DecoderLayer(d_model=D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
     size = (2, QUERIES, D_MODEL)
     among, across, fed = torch.full(size, 0.3), torch.full(size, -0.4), torch.full(size, 0.2)
     layer.self_attention, layer.cross_attention, layer.ffn = Recorder(among), Recorder(across), Recorder(fed)
@@ -56,7 +56,7 @@ def test_one_layer_by_hand(coordinates):
 
 
 def test_sizes_of_a_layer():
-    layer = DecoderLayer(D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.25)
+    layer = DecoderLayer(d_model=D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.25)
     cross = layer.cross_attention
     assert (cross.num_heads, cross.num_levels, cross.num_points) == (3, 2, 4)
     assert cross.value_proj.in_features == D_MODEL and layer.ffn.linear1.weight.shape == (5, D_MODEL)
@@ -71,7 +71,7 @@ class RecordingLayer(DecoderLayer):
     """Adds its number to the content and keeps what it was given."""
 
     def __init__(self, number: int):
-        super().__init__(D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
+        super().__init__(d_model=D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
         self.number, self.calls = number, []
 
     def forward(self, content, position, reference, memory, tokens):

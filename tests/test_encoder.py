@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from defdetr_ref.encoder import Encoder, EncoderLayer
+from defdetr_ref.positions import token_centres
 from defdetr_ref.pyramid import PyramidTokens
 from tests.stand_ins import Recorder, Times
 
@@ -18,11 +19,13 @@ def make_tokens(seed=0) -> PyramidTokens:
     mask = torch.zeros(2, TOKENS, dtype=torch.bool)
     mask[1, [2, 5, 9]] = True
     ratios = torch.tensor([[[1.0, 1.0], [1.0, 1.0]], [[2 / 3, 1.0], [0.75, 1.0]]])
-    return PyramidTokens(draw(2, TOKENS, D_MODEL), draw(2, TOKENS, D_MODEL), mask, SHAPES, ratios)
+    return PyramidTokens(
+        draw(2, TOKENS, D_MODEL), draw(2, TOKENS, D_MODEL), mask, SHAPES, ratios, token_centres(SHAPES, ratios)
+    )
 
 
 def test_one_layer_by_hand():
-    layer = EncoderLayer(D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
+    layer = EncoderLayer(d_model=D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
     attended, fed = torch.full((2, TOKENS, D_MODEL), 0.3), torch.full((2, TOKENS, D_MODEL), -0.2)
     layer.attention, layer.ffn = Recorder(attended), Recorder(fed)
     layer.dropout, layer.attention_norm, layer.ffn_norm = Times(10), Times(2), Times(3)
@@ -37,7 +40,7 @@ def test_one_layer_by_hand():
 
 
 def test_sizes_of_a_layer():
-    layer = EncoderLayer(D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.25)
+    layer = EncoderLayer(d_model=D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.25)
     attention = layer.attention
     assert (attention.num_heads, attention.num_levels, attention.num_points) == (3, 2, 4)
     assert attention.value_proj.in_features == D_MODEL and layer.ffn.linear1.weight.shape == (5, D_MODEL)
@@ -49,7 +52,7 @@ class RecordingLayer(EncoderLayer):
     """Adds one and keeps what it was given."""
 
     def __init__(self):
-        super().__init__(D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
+        super().__init__(d_model=D_MODEL, num_heads=3, num_levels=2, num_points=4, d_ffn=5, dropout=0.0)
         self.calls = []
 
     def forward(self, x, tokens, reference_points):

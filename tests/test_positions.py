@@ -81,7 +81,9 @@ def test_encoder_reference_points_against_loops(dtype, digits):
 
 def test_proposals_against_loops():
     masks = padded_masks()
-    boxes, usable = positions.proposal_boxes(torch.cat([mask.flatten(1) for mask in masks], dim=1), SHAPES)
+    ratios = torch.stack([positions.valid_ratios(mask) for mask in masks], dim=1)
+    every_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1)
+    boxes, usable = positions.proposal_boxes(positions.token_centres(SHAPES, ratios), every_mask, SHAPES)
     for n in range(2):
         token = 0
         for level, mask in enumerate(masks):
@@ -99,7 +101,8 @@ def test_proposals_against_loops():
 
 def test_proposals_exactly_on_the_margin_are_not_used():
     """50 columns: the first centre is at 0.01, the last at 0.99."""
-    boxes, usable = positions.proposal_boxes(torch.zeros(2, 150, dtype=torch.bool), [(3, 50)])
+    centres = positions.token_centres([(3, 50)], torch.ones(2, 1, 2))
+    boxes, usable = positions.proposal_boxes(centres, torch.zeros(2, 150, dtype=torch.bool), [(3, 50)])
     assert usable.reshape(2, 3, 50)[:, :, [0, 1, 48, 49]].tolist() == [[[False, True, True, False]] * 3] * 2
     assert boxes[0, [0, 49], 0].tolist() == pytest.approx([0.01, 0.99])
 

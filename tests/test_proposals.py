@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from defdetr_ref.layers import BoxHead
+from defdetr_ref.positions import token_centres
 from defdetr_ref.proposals import LearnedQueries, LearnedQueriesWithBoxes, TwoStageQueries
 from defdetr_ref.pyramid import PyramidTokens
 
@@ -20,7 +21,14 @@ def make_tokens() -> PyramidTokens:
     fine[1, 2], fine[1, :, 2:], coarse[1, :, 2:] = True, True, True
     mask = torch.cat([fine.flatten(1), coarse.flatten(1)], dim=1)
     ratios = torch.tensor([[[1.0, 1.0], [1.0, 1.0]], [[0.5, 2 / 3], [2 / 3, 1.0]]])
-    return PyramidTokens(torch.zeros(2, TOKENS, D_MODEL), torch.zeros(2, TOKENS, D_MODEL), mask, SHAPES, ratios)
+    return PyramidTokens(
+        torch.zeros(2, TOKENS, D_MODEL),
+        torch.zeros(2, TOKENS, D_MODEL),
+        mask,
+        SHAPES,
+        ratios,
+        token_centres(SHAPES, ratios),
+    )
 
 
 def make_memory() -> torch.Tensor:

@@ -132,7 +132,8 @@ def run(
 
 def _require_same_model(out: Path, config: DeformableDETRConfig) -> None:
     """Raises ValueError if the run in `out` trains another model: of other data, or a quick one."""
-    before = json.loads((out / "config.json").read_text(encoding="utf-8"))["model"]
+    saved = json.loads((out / "config.json").read_text(encoding="utf-8"))["model"]
+    before = {**dataclasses.asdict(DeformableDETRConfig()), **saved}  # an older file lacks fields that came later
     now = json.loads(json.dumps(dataclasses.asdict(config)))  # lists for tuples, as in the file
     changed = {name: value for name, value in now.items() if before.get(name) != value}
     differing = [f"{name} is {before.get(name)}, not {value}" for name, value in changed.items()]

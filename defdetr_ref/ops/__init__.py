@@ -11,6 +11,6 @@
 last two one operator of PyTorch, for autograd, torch.compile and torch.export.
 """
 
-from defdetr_ref.ops.dispatch import BACKENDS, explain_choice, ms_deform_attn
+from defdetr_ref.ops.dispatch import BACKENDS, Backend, explain_choice, ms_deform_attn, require_backend
 
-__all__ = ["BACKENDS", "explain_choice", "ms_deform_attn"]
+__all__ = ["BACKENDS", "Backend", "explain_choice", "ms_deform_attn", "require_backend"]

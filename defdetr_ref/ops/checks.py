@@ -10,6 +10,8 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
+from defdetr_ref.positions import SpatialShapes
+
 AXES = {
     "value": ("N (batch)", "S (tokens)", "M (heads)", "D (channels)"),
     "sampling_locations": ("N (batch)", "Q (queries)", "M (heads)", "L (levels)", "K (points)", "2 (x, y)"),
@@ -20,7 +22,7 @@ DTYPES = (torch.float32, torch.float64, *REDUCED)
 INT32_END = 2**31  # the first whole number that a signed 32-bit one cannot hold
 
 
-def normalise_shapes(spatial_shapes: Sequence[Sequence[int]] | Tensor) -> list[tuple[int, int]]:
+def normalise_shapes(spatial_shapes: Sequence[Sequence[int]] | Tensor) -> SpatialShapes:
     """[(H, W), …] or an integer tensor (L, 2) → a list of pairs of ints. ValueError if it is neither."""
     try:
         given = spatial_shapes.tolist() if isinstance(spatial_shapes, Tensor) else spatial_shapes
@@ -47,7 +49,7 @@ def _whole(size) -> int:
 
 
 def check_operator_inputs(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
 ) -> None:
     """Raises ValueError naming the argument, its shape and what was expected, unless everything fits together."""
     tensors = {"value": value, "sampling_locations": sampling_locations, "attention_weights": attention_weights}
@@ -71,7 +73,7 @@ def _check_kind(name: str, tensor: Tensor) -> None:
         )
 
 
-def _check_axes(tensors: dict[str, Tensor], spatial_shapes: list[tuple[int, int]]) -> None:
+def _check_axes(tensors: dict[str, Tensor], spatial_shapes: SpatialShapes) -> None:
     value, locations = tensors["value"], tensors["sampling_locations"]
     for name, axis in (("value", 2), ("value", 3), ("sampling_locations", 4)):
         if tensors[name].shape[axis] < 1:

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from defdetr_ref.ops import numba_cpu
 from defdetr_ref.ops.checks import refuse_second_derivative
+from defdetr_ref.positions import SpatialShapes
 
-Shapes = list[tuple[int, int]]
 
-
-def _pairs(flat_shapes: list[int]) -> Shapes:
+def _pairs(flat_shapes: list[int]) -> SpatialShapes:
     """H_1, W_1, H_2, W_2, … → [(H_1, W_1), (H_2, W_2), …]; an operator's signature knows no lists of pairs."""
     return list(zip(flat_shapes[::2], flat_shapes[1::2], strict=True))
 
@@ -82,7 +81,7 @@ operator_backward.register_autograd(refuse_second_derivative)
 
 
 def ms_deform_attn_compiled(
-    value: Tensor, spatial_shapes: Shapes, sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
 ) -> Tensor:
     """The sums of Eq. 3 by the compiled kernel of the tensors' device. See `ms_deform_attn` for the arguments."""
     flat_shapes = [side for shape in spatial_shapes for side in shape]

@@ -1,5 +1,6 @@
 """One function, several backends: which of them runs, and why."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import torch
@@ -10,13 +11,21 @@ from defdetr_ref.ops.custom_op import ms_deform_attn_compiled
 from defdetr_ref.ops.loops_autograd import ms_deform_attn_loops
 from defdetr_ref.ops.torch_ref import ms_deform_attn_torch
 
-BACKENDS: dict[str, Callable[..., Tensor]] = {
-    "loops": ms_deform_attn_loops,
-    "torch": ms_deform_attn_torch,
-    "numba": ms_deform_attn_compiled,
-    "cuda": ms_deform_attn_compiled,
-}
-FASTEST_FIRST = {"cpu": ("numba", "torch"), "cuda": ("cuda", "torch")}  # by type of device; elsewhere torch
+
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """One way to compute the operator.
+
+    run: the operator; its arguments are those of `ms_deform_attn`, checked and complete.
+    why_not: of value and sampling_locations, one sentence on why it cannot take them; None if it can.
+    describe: of value, what runs, in a few words.
+    device_type: of the tensors for which "auto" considers it, "cpu" or "cuda"; None for those of every device.
+    """
+
+    run: Callable[..., Tensor]
+    why_not: Callable[[Tensor, Tensor], str | None]
+    describe: Callable[[Tensor], str]
+    device_type: str | None = None
 
 
 @torch.compiler.assume_constant_result  # torch.compile takes the answer and does not look into the search
@@ -27,37 +36,62 @@ def cuda_problem() -> str | None:
     return defdetr_cuda.why_unavailable()
 
 
-def why_not(backend: str, value: Tensor, sampling_locations: Tensor) -> str | None:
-    """One sentence on why `backend` cannot take these tensors; None if it can."""
-    if backend == "numba":
-        if value.device.type != "cpu":
-            return f"It takes tensors on the CPU, and these are on {value.device}."
-        return token_overflow(value)
-    if backend == "cuda":
-        if problem := cuda_problem():
-            return problem
-        if value.device.type != "cuda":
-            return f"It takes tensors on an NVIDIA GPU, and these are on {value.device}."
-        import defdetr_cuda
+def why_not_numba(value: Tensor, sampling_locations: Tensor) -> str | None:
+    if value.device.type != "cpu":
+        return f"It takes tensors on the CPU, and these are on {value.device}."
+    return token_overflow(value)
 
-        return defdetr_cuda.index_overflow(value, sampling_locations)
+
+def why_not_cuda(value: Tensor, sampling_locations: Tensor) -> str | None:
+    if problem := cuda_problem():
+        return problem
+    if value.device.type != "cuda":
+        return f"It takes tensors on an NVIDIA GPU, and these are on {value.device}."
+    import defdetr_cuda
+
+    return defdetr_cuda.index_overflow(value, sampling_locations)
+
+
+def describe_cuda(value: Tensor) -> str:
+    import defdetr_cuda
+
+    kernel, reason = defdetr_cuda.choose_kernel(value), defdetr_cuda.why_not_fast(value)
+    return f"the {kernel} kernel on the GPU" + (f", because {reason}" if reason else "")
+
+
+def takes_all(value: Tensor, sampling_locations: Tensor) -> None:
     return None
+
+
+# Slowest first: "auto" takes the last one that can. A new backend is one more entry.
+BACKENDS: dict[str, Backend] = {
+    "loops": Backend(ms_deform_attn_loops, takes_all, lambda value: "NumPy loops, the specification"),
+    "torch": Backend(ms_deform_attn_torch, takes_all, lambda value: "grid_sample, which works on every device"),
+    "numba": Backend(ms_deform_attn_compiled, why_not_numba, lambda value: "loops compiled for the CPU", "cpu"),
+    "cuda": Backend(ms_deform_attn_compiled, why_not_cuda, describe_cuda, "cuda"),
+}
 
 
 def choose_backend(value: Tensor, sampling_locations: Tensor) -> str:
     """The fastest backend that takes these tensors; "torch" takes all."""
-    for backend in FASTEST_FIRST.get(value.device.type, ()):
-        if why_not(backend, value, sampling_locations) is None:
-            return backend
-    return "torch"
+    for name in reversed(list(BACKENDS)):
+        backend = BACKENDS[name]
+        if backend.device_type in (None, value.device.type) and backend.why_not(value, sampling_locations) is None:
+            return name
+    raise AssertionError("the torch backend takes all tensors")
 
 
-def check_backend(backend: str, value: Tensor, sampling_locations: Tensor) -> None:
-    """Raises ValueError if `backend` does not exist or cannot take these tensors."""
-    if backend not in BACKENDS:
-        raise ValueError(f"ms_deform_attn: unknown backend {backend!r}; choose from auto, {', '.join(BACKENDS)}")
-    if reason := why_not(backend, value, sampling_locations):
-        raise ValueError(f"ms_deform_attn: backend {backend!r} cannot be used. {reason} Or choose backend='auto'.")
+def require_backend(name: str) -> None:
+    """Raises ValueError if there is no backend of this name, and it is not "auto"."""
+    if name != "auto" and name not in BACKENDS:
+        raise ValueError(f"ms_deform_attn: unknown backend {name!r}; choose from auto, {', '.join(BACKENDS)}")
+
+
+def check_backend(name: str, value: Tensor, sampling_locations: Tensor) -> None:
+    """Raises ValueError if the backend does not exist or cannot take these tensors."""
+    require_backend(name)
+    if reason := BACKENDS[name].why_not(value, sampling_locations):
+        raise ValueError(f"ms_deform_attn: backend {name!r} cannot be used. {reason} Or choose backend='auto'.")
 
 
 def explain_choice(
@@ -72,25 +106,13 @@ def explain_choice(
     """
     check_operator_inputs(value, normalise_shapes(spatial_shapes), sampling_locations, attention_weights)
     chosen = choose_backend(value, sampling_locations)
-    sentences = [f"{chosen}: {_describe(chosen, value)}."]
+    sentences = [f"{chosen}: {BACKENDS[chosen].describe(value)}."]
     if value.dtype in REDUCED:
         sentences.append(f"The {value.dtype} values are summed in float32, the result is rounded.")
-    for faster in ("cuda", "numba"):
-        if faster == chosen:
-            break
-        sentences.append(f"Not {faster}: {why_not(faster, value, sampling_locations)}")
+    names = list(BACKENDS)
+    for faster in reversed(names[names.index(chosen) + 1 :]):
+        sentences.append(f"Not {faster}: {BACKENDS[faster].why_not(value, sampling_locations)}")
     return " ".join(sentences)
-
-
-def _describe(backend: str, value: Tensor) -> str:
-    if backend == "numba":
-        return "loops compiled for the CPU"
-    if backend == "cuda":
-        import defdetr_cuda
-
-        kernel, reason = defdetr_cuda.choose_kernel(value), defdetr_cuda.why_not_fast(value)
-        return f"the {kernel} kernel on the GPU" + (f", because {reason}" if reason else "")
-    return "grid_sample, which works on every device"
 
 
 def ms_deform_attn(
@@ -124,4 +146,4 @@ def ms_deform_attn(
         check_backend(backend, value, sampling_locations)
     if value.dtype in REDUCED:
         sampling_locations, attention_weights = sampling_locations.float(), attention_weights.float()
-    return BACKENDS[backend](value, spatial_shapes, sampling_locations, attention_weights)
+    return BACKENDS[backend].run(value, spatial_shapes, sampling_locations, attention_weights)

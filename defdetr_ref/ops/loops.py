@@ -18,6 +18,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from defdetr_ref.positions import SpatialShapes
+
 
 def corners(x: float, y: float, height: int, width: int) -> Iterator[tuple[int, int, float, float, float]]:
     """The pixels around (x, y) that lie in the map: (row, column, weight, ∂weight/∂x, ∂weight/∂y).
@@ -34,7 +36,7 @@ def corners(x: float, y: float, height: int, width: int) -> Iterator[tuple[int, 
                 yield row, column, share_x * share_y, slope_x * share_y, share_x * slope_y
 
 
-def _points(shape: tuple[int, ...], spatial_shapes: list[tuple[int, int]]) -> Iterator[tuple]:
+def _points(shape: tuple[int, ...], spatial_shapes: SpatialShapes) -> Iterator[tuple]:
     """Every sampled point as (index of its weight, first row of its level, height, width)."""
     batch, queries, heads, _, points = shape
     level_start = 0
@@ -44,9 +46,7 @@ def _points(shape: tuple[int, ...], spatial_shapes: list[tuple[int, int]]) -> It
         level_start += height * width
 
 
-def forward(
-    value: np.ndarray, spatial_shapes: list[tuple[int, int]], locations: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
+def forward(value: np.ndarray, spatial_shapes: SpatialShapes, locations: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """value (N, S, M, D), locations (N, Q, M, L, K, 2), weights (N, Q, M, L, K) → (N, Q, M·D)."""
     batch, queries, heads = weights.shape[:3]
     output = np.zeros((batch, queries, heads, value.shape[-1]), value.dtype)
@@ -61,7 +61,7 @@ def forward(
 def backward(
     grad_output: np.ndarray,
     value: np.ndarray,
-    spatial_shapes: list[tuple[int, int]],
+    spatial_shapes: SpatialShapes,
     locations: np.ndarray,
     weights: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from defdetr_ref.ops import loops
 from defdetr_ref.ops.checks import refuse_second_derivative
+from defdetr_ref.positions import SpatialShapes
 
 
 class _Loops(torch.autograd.Function):
@@ -38,7 +39,7 @@ def _arrays(*tensors: Tensor):
 
 
 def ms_deform_attn_loops(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
 ) -> Tensor:
     """The sums of Eq. 3, one at a time, in the dtype of the locations. See `ms_deform_attn` for the arguments."""
     wide = value.to(sampling_locations.dtype)

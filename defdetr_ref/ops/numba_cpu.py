@@ -19,6 +19,7 @@ from torch import Tensor
 
 from defdetr_ref.ops.numba_kernels import QUERIES_PER_TASK, kernels, row_width
 from defdetr_ref.ops.numba_simd import CACHE_LINE
+from defdetr_ref.positions import SpatialShapes
 
 TILE = 16  # queries a side: a tile's neighbours read the same pixels, which then are still in the cache
 SERIAL_NUMBERS = 2**19  # fewer numbers read than this take less time than waking other threads
@@ -86,7 +87,7 @@ def _new(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def forward(
-    value: Tensor, spatial_shapes: list[tuple[int, int]], sampling_locations: Tensor, attention_weights: Tensor
+    value: Tensor, spatial_shapes: SpatialShapes, sampling_locations: Tensor, attention_weights: Tensor
 ) -> Tensor:
     """value (N, S, M, D), sampling_locations (N, Q, M, L, K, 2), attention_weights (N, Q, M, L, K) → (N, Q, M·D).
 
@@ -111,7 +112,7 @@ def forward(
 def backward(
     grad_output: Tensor,
     value: Tensor,
-    spatial_shapes: list[tuple[int, int]],
+    spatial_shapes: SpatialShapes,
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from defdetr_ref.positions import SpatialShapes
+
 # In units of the map. Every map, even one of a single pixel, has lost all influence at these two places, so clamping
 # changes neither a value nor a gradient, and keeps inf · 0 out of grid_sample.
 FAR_LEFT, FAR_RIGHT = -1.0, 2.0
@@ -13,7 +15,7 @@ FAR_LEFT, FAR_RIGHT = -1.0, 2.0
 
 def ms_deform_attn_torch(
     value: Float[Tensor, "batch token head dim"],
-    spatial_shapes: list[tuple[int, int]],
+    spatial_shapes: SpatialShapes,
     sampling_locations: Float[Tensor, "batch query head level point 2"],
     attention_weights: Float[Tensor, "batch query head level point"],
 ) -> Float[Tensor, "batch query head*dim"]:

@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from defdetr_ref.positions import SpatialShapes
+
 FLOPS_PER_SUM = 2  # a product added to a sum
 CORNERS = 4  # pixels that a bilinear read takes
 NUMBER_BYTES = 4  # float32
@@ -41,7 +43,7 @@ class Workload:
         return self.d_model // self.num_heads
 
     @cached_property
-    def spatial_shapes(self) -> list[tuple[int, int]]:
+    def spatial_shapes(self) -> SpatialShapes:
         """(H, W) of every level; a level that the stride does not divide is rounded up."""
         return [(-(-self.side // stride),) * 2 for stride in self.strides]
 

@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from defdetr_ref.explain.matrices import token_centres
+from defdetr_ref.positions import SpatialShapes
 from defdetr_ref.studies.counting import NUMBER_BYTES, Workload
 
 WARP = 32  # threads
@@ -47,9 +48,7 @@ def sampling_pattern(work: Workload, pattern: str, seed: int = 0) -> Locations:
     return locations
 
 
-def corner_tokens(
-    locations: Locations, spatial_shapes: list[tuple[int, int]]
-) -> Int[Tensor, "batch query head level point 4"]:
+def corner_tokens(locations: Locations, spatial_shapes: SpatialShapes) -> Int[Tensor, "batch query head level point 4"]:
     """The four tokens that each point reads, −1 for a corner outside its level: top left, top right, and below."""
     found, start = [], 0
     for level, (height, width) in enumerate(spatial_shapes):

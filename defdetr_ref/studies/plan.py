@@ -50,10 +50,12 @@ class Settings:
 
     def shared(self) -> dict[str, Any]:
         """What decides the numbers of a single run; written into its file. The plan (rates, seeds) is no part of it."""
+        model = asdict(self.model_config())
+        del model["attention_backend"]  # says how something is computed, not what
         return {
             "canvas": self.canvas.as_json(),
             "images": {"train": self.train_images, "val": self.val_images, "seed": self.data_seed},
-            "model": asdict(self.model_config()),
+            "model": model,
             "focus_images": self.focus_images,
         }
 

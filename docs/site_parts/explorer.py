@@ -25,14 +25,14 @@ FRAME = '<iframe class="explorer-frame" src="_static/{page}" title="The explorer
 def read_recording(path: Path) -> tuple[State, dict[str, Any]]:
     """What the page shows, and where it is from: {"epochs_done", "epochs", "command", "images", …}."""
     with np.load(path, allow_pickle=False) as content:
-        about = json.loads(content["about"].tobytes())
+        metadata = json.loads(content["metadata"].tobytes())
         origin = json.loads(content["origin"].tobytes())
-        return State(about, content["table"].tobytes(), content["heat"].tobytes()), origin
+        return State(metadata, content["table"].tobytes(), content["heat"].tobytes()), origin
 
 
 def write_recording(path: Path, state: State, origin: dict[str, Any]) -> None:
     """The opposite of `read_recording`."""
-    packed = {"about": json.dumps(state.about).encode(), "origin": json.dumps(origin).encode()}
+    packed = {"metadata": json.dumps(state.metadata).encode(), "origin": json.dumps(origin).encode()}
     packed |= {"table": state.table, "heat": state.heat}
     np.savez_compressed(path, **{name: np.frombuffer(content, np.uint8) for name, content in packed.items()})
 

@@ -27,8 +27,8 @@ PAGE = """<!doctype html><meta charset="utf-8"><style>body { margin: 0 } STYLE</
 <script type="module">
 import explorer from "./explorer.js";
 const bytes = (text) => new DataView(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer);
-const { table, heat, answer, ...values } = await (await fetch("./state.json")).json();
-Object.assign(values, { table: bytes(table), heat: bytes(heat), answer: bytes(answer) });
+const { table, heat, query_points, ...values } = await (await fetch("./state.json")).json();
+Object.assign(values, { table: bytes(table), heat: bytes(heat), query_points: bytes(query_points) });
 const listeners = [];
 window.sent = [];
 window.model = {
@@ -42,7 +42,7 @@ window.model = {
   off: (event, call) => listeners.splice(listeners.findIndex((each) => each[0] === event && each[1] === call), 1),
 };
 window.fromPython = (changes) => {
-  const turned = Object.entries(changes).map(([name, value]) => [name, name === "answer" ? bytes(value) : value]);
+  const turned = Object.entries(changes).map(([name, value]) => [name, name === "query_points" ? bytes(value) : value]);
   Object.assign(values, Object.fromEntries(turned));
   turned.forEach(([name]) => listeners.filter(([event]) => event === `change:${name}`).forEach(([, call]) => call()));
 };
@@ -59,7 +59,7 @@ def explorations():
 
 def open_page(page, explorations, ready=".defdetr-explorer[data-pictured=true]", **view):
     state = describe(explorations, {0: "circle", 1: "cross", 2: "star", 3: "ring", 4: "disc"})
-    values = {**first_view(state), **view, "about": state.about, "answer": "", "status": ""}
+    values = {**first_view(state), **view, "metadata": state.metadata, "query_points": "", "status": ""}
     values |= {name: base64.b64encode(getattr(state, name)).decode() for name in ("table", "heat")}
     contents = {
         "/": ("text/html", PAGE.replace("STYLE", style_source())),
@@ -265,7 +265,7 @@ def test_the_heat_map_shows_the_proposals(page, explorations):
     free = next(query for query in range(240) if all(abs(query // 20 - row) > 2 for row, _ in (best, worst)))
     # No sample, box or other object lies over the cells: the encoder, without heads, and the heat of level 0 alone.
     open_page(page, explorations, part="encoder", layer=0, query=free, heads=[], levels=[0])
-    colours = [[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in state.about["style"]["weights"]]
+    colours = [[int(text[at : at + 2], 16) for at in (1, 3, 5)] for text in state.metadata["style"]["weights"]]
     for row, column in (best, worst):
         value = float(heat[row, column])
         cell = [row, column, value if value >= 0.02 else 0, colours[round(value * (len(colours) - 1))]]
@@ -332,7 +332,7 @@ def test_without_an_answer_the_nearest_query_of_the_table_is_shown(page, explora
 
     header = torch.tensor([0, 0, 126], dtype=torch.int32).numpy().tobytes()
     row = header + pack_rows(explorations[0], "encoder", 0, [126])
-    from_python(page, answer=base64.b64encode(row).decode())
+    from_python(page, query_points=base64.b64encode(row).decode())
     shows(page, shown=126, answered=126)
     expect(status).to_have_text("")
 

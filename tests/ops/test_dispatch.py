@@ -1,5 +1,7 @@
 """Which backend runs, what "auto" chooses, and what is said when one cannot run."""
 
+from dataclasses import replace
+
 import defdetr_cuda
 import pytest
 import torch
@@ -71,7 +73,7 @@ def test_the_words_on_a_gpu(a_gpu):
 
 
 def test_without_what_the_gpu_needs_torch_runs(no_gpu, monkeypatch):
-    monkeypatch.setitem(dispatch.BACKENDS, "torch", lambda *args: "torch ran")
+    monkeypatch.setitem(BACKENDS, "torch", replace(BACKENDS["torch"], run=lambda *args: "torch ran"))
     with FakeTensorMode():
         words = explanation(device="cuda")
         assert words == (
@@ -92,7 +94,7 @@ def test_level_sizes_may_come_as_a_tensor(backend):
 
 def test_what_is_too_large_for_numba_goes_to_torch(no_gpu, monkeypatch):
     """It is the value that is too large, a single number seen 2³¹ times; the words and the choice agree."""
-    monkeypatch.setitem(registry.BACKENDS, "torch", lambda *args: "torch ran")
+    monkeypatch.setitem(BACKENDS, "torch", replace(BACKENDS["torch"], run=lambda *args: "torch ran"))
     value, level = torch.zeros(()).expand(2, 2**31, 3, 4), [(2**15, 2**16)]
     locations = torch.zeros(2, 7, 3, 1, 2, 2)
     assert ms_deform_attn.__wrapped__(value, level, locations, locations[..., 0]) == "torch ran"

@@ -73,10 +73,10 @@ def test_gradients_of_a_sample():
         assert [*grad_place, *grad_weight][axis] == pytest.approx(slope, rel=1e-6)
 
 
-@pytest.mark.parametrize("queries", [1, 7, 133], ids=["one", "no multiple of AHEAD", "more than two RUNs"])
+@pytest.mark.parametrize("queries", [1, 7, 133], ids=["one", "no multiple of the prefetch", "more than two tasks"])
 def test_any_number_of_queries(queries):
     """Three rows of two channels for each pixel, locations inside and outside."""
-    assert queries == 1 or (queries % numba_kernels.AHEAD and 133 > 2 * numba_kernels.RUN)
+    assert queries == 1 or (queries % numba_kernels.PREFETCH_DISTANCE and 133 > 2 * numba_kernels.QUERIES_PER_TASK)
     inputs = make_inputs(batch=2, queries=queries, heads=3, dim=6, points=5, shapes=SHAPES, spread=0.6)
     assert_agrees_with_loops("numba", SHAPES, *inputs)
 

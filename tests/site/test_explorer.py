@@ -26,15 +26,15 @@ def today():
 
 def test_it_has_the_form_that_is_written_today():
     """If this fails, the explorer reads something else now: run docs/explorer/record.py again."""
-    stored, wanted = read_recording(DOCS / RECORDING)[0].about, today().about
+    stored, wanted = read_recording(DOCS / RECORDING)[0].metadata, today().metadata
     assert keys(stored) == keys(wanted) and stored["steps"] == wanted["steps"]
 
 
 def test_its_table_holds_every_query():
     state, origin = read_recording(DOCS / RECORDING)
-    assert len(state.about["images"]) == origin["images"] and (DOCS / RECORDING).stat().st_size < LARGEST
+    assert len(state.metadata["images"]) == origin["images"] and (DOCS / RECORDING).stat().st_size < LARGEST
     rows = 0
-    for image in state.about["images"]:
+    for image in state.metadata["images"]:
         for layer in image["layers"]:
             assert layer["inTable"] is None and layer["offset"] == rows
             rows += layer["queries"] * 2 * (4 + 3 * layer["heads"] * layer["levels"] * layer["points"])
@@ -44,7 +44,7 @@ def test_its_table_holds_every_query():
 def test_its_model_has_learned():
     """An untrained model gives every object a score near 0.01."""
     state, _ = read_recording(DOCS / RECORDING)
-    assert min(max(image["objects"]["scores"]) for image in state.about["images"]) > 0.3
+    assert min(max(image["objects"]["scores"]) for image in state.metadata["images"]) > 0.3
     assert np.frombuffer(state.table, "<i2").std() > 100
 
 

@@ -16,6 +16,8 @@ from defdetr_ref.positions import (
     embed_boxes,
     proposal_boxes,
     split_levels,
+    token_centres,
+    valid_ratios,
 )
 
 
@@ -41,7 +43,9 @@ def examine_proposals(answer: Callable) -> None:
     masks = [torch.zeros(2, *shape, dtype=torch.bool) for shape in shapes]
     for mask in masks[1:4]:
         mask[1, 2:], mask[1, :, 3:] = True, True  # the second image is smaller
-    boxes, usable = proposal_boxes(torch.cat([mask.flatten(1) for mask in masks], dim=1), shapes)
+    ratios = torch.stack([valid_ratios(mask) for mask in masks], dim=1)
+    every_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1)
+    boxes, usable = proposal_boxes(token_centres(shapes, ratios), every_mask, shapes)
     for level, parts in enumerate(zip(masks, split_levels(boxes, shapes), split_levels(usable, shapes), strict=True)):
         for name, mask, right_boxes, right_usable in zip(("an unpadded", "a padded"), *parts, strict=True):
             what = f"level {level} of {name} image, {shapes[level][0]}×{shapes[level][1]} pixels"

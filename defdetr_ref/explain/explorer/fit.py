@@ -15,7 +15,7 @@ Place = tuple[float, float]  # x, y in [0, 1] of the image
 
 
 def fitted(
-    about: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any], asked: Collection[str]
+    metadata: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any], asked: Collection[str]
 ) -> dict[str, Any]:
     """The whole view after some of it has changed from `before` to `now`; the view's names are those of `first_view`.
 
@@ -23,8 +23,8 @@ def fitted(
     much as there is; the query that it was, among the same queries, else the one at its place; of the heads and levels
     those that there are, and all if all were shown.
     """
-    old_image, old = about["images"][before["image_index"]], _layer_of(about, before)
-    image = about["images"][now["image_index"]]
+    old_image, old = metadata["images"][before["image_index"]], _layer_of(metadata, before)
+    image = metadata["images"][now["image_index"]]
     part = now["part"] if now["part"] in image["parts"] else image["parts"][-1]
     stack = [each for each in image["layers"] if each["part"] == part]
     layer = stack[min(now["layer"], len(stack) - 1)]
@@ -42,13 +42,13 @@ def fitted(
 
 def place_of(layer: Mapping[str, Any], query: int) -> Place:
     """The centre of a pixel, or the reference of an object, moved to the border of the image if it is outside."""
-    x, y = _pixel_place(layer, query) if layer["asks"] == "pixels" else layer["references"][query]
+    x, y = _pixel_place(layer, query) if layer["query_kind"] == "pixels" else layer["references"][query]
     return min(max(x, 0.0), INSIDE), min(max(y, 0.0), INSIDE)
 
 
 def query_under(image: Mapping[str, Any], layer: Mapping[str, Any], place: Place, level: int | None = None) -> int:
     """The query meant by a click: an object; or a pixel of `level`, of the finest one if none is given."""
-    if layer["asks"] == "objects":
+    if layer["query_kind"] == "objects":
         return _object_under(image, layer, place)
     shapes = layer["shapes"]
     level = max(range(len(shapes)), key=lambda each: math.prod(shapes[each])) if level is None else level
@@ -80,6 +80,6 @@ def _pixel_place(layer: Mapping[str, Any], query: int) -> Place:
     raise IndexError("the layer has fewer pixels")
 
 
-def _layer_of(about: Mapping[str, Any], view: Mapping[str, Any]) -> Mapping[str, Any]:
-    layers = about["images"][view["image_index"]]["layers"]
+def _layer_of(metadata: Mapping[str, Any], view: Mapping[str, Any]) -> Mapping[str, Any]:
+    layers = metadata["images"][view["image_index"]]["layers"]
     return next(each for each in layers if (each["part"], each["layer"]) == (view["part"], view["layer"]))

@@ -90,9 +90,9 @@ def open_images(
 
 def first_view(state: State) -> dict[str, Any]:
     """What is shown before anybody clicks: the best object in the last decoder layer, else the middle pixel."""
-    image = state.about["images"][0]
+    image = state.metadata["images"][0]
     layer = image["layers"][-1]
-    if layer["asks"] == "pixels":
+    if layer["query_kind"] == "pixels":
         height, width = layer["shapes"][0]
         query = height // 2 * width + width // 2
     else:
@@ -139,7 +139,7 @@ def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any],
     """
     values = {
         **view,
-        "about": state.about,
+        "metadata": state.metadata,
         "table": base64.b64encode(state.table).decode(),
         "heat": base64.b64encode(state.heat).decode(),
         "status": "",

@@ -38,8 +38,8 @@ JPEG_QUALITY = 88
 class State:
     """All that the page needs."""
 
-    about: dict[str, Any]  # JSON
-    table: bytes  # of all images, one after another; "offset" in `about` says where each layer begins
+    metadata: dict[str, Any]  # JSON
+    table: bytes  # of all images, one after another; "offset" in `metadata` says where each layer begins
     heat: bytes  # proposals' scores, one byte a pixel of every level, 255 the best of the image
 
 
@@ -51,8 +51,8 @@ def describe(explorations: Sequence[Exploration], names: Mapping[int, str]) -> S
         for part, stack in exploration.stacks.items():
             for layer in range(len(stack)):
                 queries = choose_queries(exploration, part, layer)
-                about = _layer(exploration, part, layer, queries, offset=len(table))
-                layers.append(about)
+                metadata = _layer(exploration, part, layer, queries, offset=len(table))
+                layers.append(metadata)
                 table += pack_rows(exploration, part, layer, queries)
         images.append({
             "width": exploration.picture.width,
@@ -76,7 +76,7 @@ def _layer(exploration: Exploration, part: str, layer: int, queries: list[int], 
         "part": part,
         "layer": layer,
         "name": record.name,
-        "asks": "pixels" if pixels else "objects",
+        "query_kind": "pixels" if pixels else "objects",
         "heads": heads,
         "levels": levels,
         "points": points,

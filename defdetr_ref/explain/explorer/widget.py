@@ -56,7 +56,7 @@ class Explorer(anywidget.AnyWidget):
     _esm = module_source()
     _css = style_source()
 
-    about = traitlets.Dict().tag(sync=True)
+    metadata = traitlets.Dict().tag(sync=True)
     table = traitlets.Bytes().tag(sync=True)
     heat = traitlets.Bytes().tag(sync=True)
     image_index = traitlets.Int().tag(sync=True)
@@ -66,7 +66,7 @@ class Explorer(anywidget.AnyWidget):
     heads = traitlets.List(traitlets.Int()).tag(sync=True)
     levels = traitlets.List(traitlets.Int()).tag(sync=True)
     heat_map = traitlets.Bool().tag(sync=True)
-    answer = traitlets.Bytes().tag(sync=True)  # the points of the query shown: see `_answer`
+    query_points = traitlets.Bytes().tag(sync=True)  # the points of the query shown: see `_send_answer`
     status = traitlets.Unicode().tag(sync=True)  # one sentence, below the picture
 
     def __init__(
@@ -140,13 +140,13 @@ class Explorer(anywidget.AnyWidget):
         return {name: getattr(self, name) for name in VIEW}
 
     def _contents(self) -> dict[str, Any]:
-        return {"about": self._state.about, "table": self._state.table, "heat": self._state.heat}
+        return {"metadata": self._state.metadata, "table": self._state.table, "heat": self._state.heat}
 
     def _send_answer(self) -> None:
         """The row of the query shown, after three 32-bit integers that say of which image, layer and query it is."""
         of = [(layer["part"], layer["layer"]) for layer in self._about_image()["layers"]]
         header = np.array([self.image_index, of.index((self.part, self.layer)), self.query], "<i4")
-        self.answer = header.tobytes() + pack_rows(self.exploration, self.part, self.layer, [self.query])
+        self.query_points = header.tobytes() + pack_rows(self.exploration, self.part, self.layer, [self.query])
 
     def _fit(self) -> None:
         """After a change of the view: what was not asked for follows, see `fitted`."""
@@ -154,13 +154,13 @@ class Explorer(anywidget.AnyWidget):
         if now == before:
             return
         asked = self._asked | {name for name in VIEW if now[name] != before[name]}
-        self._settled = fitted(self._state.about, before, now, asked)
+        self._settled = fitted(self._state.metadata, before, now, asked)
         with self.hold_sync(), self.hold_trait_notifications():
             for name, value in self._settled.items():
                 self.set_trait(name, value)
 
     def _about_image(self) -> dict[str, Any]:
-        return self._state.about["images"][self.image_index]
+        return self._state.metadata["images"][self.image_index]
 
     @traitlets.validate("image_index")
     def _check_image(self, proposal: Any) -> int:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from defdetr_ref.course.figures.proposals import centres_drawn, plot_heat_map, plot_proposals
-from defdetr_ref.positions import proposal_boxes
+from defdetr_ref.positions import proposal_boxes, split_levels, token_centres, valid_ratios
 
 SHAPES = [(6, 10), (3, 5), (2, 3)]
 HEIGHT, WIDTH = 48, 80
@@ -28,12 +28,18 @@ def mask() -> torch.Tensor:
     return torch.cat(levels)
 
 
+def proposals(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    levels = [one.view(1, *shape) for one, shape in zip(split_levels(mask[None], SHAPES), SHAPES, strict=True)]
+    ratios = torch.stack([valid_ratios(level) for level in levels], dim=1)
+    return proposal_boxes(token_centres(SHAPES, ratios), mask[None], SHAPES)
+
+
 def drawn(ax, gid: str) -> list:
     return [artist for artist in (*ax.patches, *ax.lines, *ax.images) if artist.get_gid() == gid]
 
 
 def test_proposals_lie_at_their_centres_and_padding_is_crossed(image, mask):
-    boxes, usable = proposal_boxes(mask[None], SHAPES)
+    boxes, usable = proposals(mask)
     figure = plot_proposals(image, boxes[0], usable[0], SHAPES, valid_size=(32, 56))
     assert centres_drawn(figure) == [(28, 32), (8, 7), (6, 0)]
     titles = [f"level {level}: {height} × {width} pixels" for level, (height, width) in enumerate(SHAPES)]
@@ -47,7 +53,7 @@ def test_proposals_lie_at_their_centres_and_padding_is_crossed(image, mask):
 
 
 def test_the_drawn_proposal_has_the_side_of_its_level(image, mask):
-    boxes, usable = proposal_boxes(mask[None], SHAPES)
+    boxes, usable = proposals(mask)
     figure = plot_proposals(image, boxes[0], usable[0], SHAPES, valid_size=(32, 56))
     sizes = [(patch.get_width(), patch.get_height()) for ax in figure.axes for patch in drawn(ax, "box")]
     np.testing.assert_allclose(sizes, [(56 * 0.05 * 2**level, 32 * 0.05 * 2**level) for level in range(3)], rtol=1e-5)
@@ -57,7 +63,7 @@ def test_the_drawn_proposal_has_the_side_of_its_level(image, mask):
 
 
 def test_a_level_without_usable_proposals_has_no_box(image, mask):
-    boxes, usable = proposal_boxes(mask[None], SHAPES)
+    boxes, usable = proposals(mask)
     usable[:, :60] = False
     figure = plot_proposals(image, boxes[0], usable[0], SHAPES)
     assert centres_drawn(figure)[0] == (0, 60) and not drawn(figure.axes[0], "box")

@@ -45,6 +45,6 @@ def test_what_is_asked_for_beside_a_change_stays(explorer):
 
 @pytest.mark.parametrize("view, place, level, query", CLICKS.values(), ids=CLICKS)
 def test_the_query_under_a_place(view, place, level, query):
-    image = describe(explorations(), {}).about["images"][view["image_index"]]
+    image = describe(explorations(), {}).metadata["images"][view["image_index"]]
     layer = next(each for each in image["layers"] if (each["part"], each["layer"]) == (view["part"], view["layer"]))
     assert query_under(image, layer, place, level) == query

@@ -37,10 +37,10 @@ def test_it_is_explored(name):
     exploration = explorer.exploration
     assert {part: len(stack) for part, stack in exploration.stacks.items()} == stacks
     assert (exploration.objects is not None, exploration.proposals is not None) == (has_boxes, proposes)
-    for layer in explorer.about["images"][0]["layers"]:
+    for layer in explorer.metadata["images"][0]["layers"]:
         explorer.part, explorer.layer = layer["part"], layer["layer"]
         assert explorer.points().weights.shape == (layer["heads"], layer["levels"], layer["points"])
-        assert layer["queries"] == (TOKENS if layer["asks"] == "pixels" else QUERIES)
+        assert layer["queries"] == (TOKENS if layer["query_kind"] == "pixels" else QUERIES)
 
 
 @pytest.mark.parametrize("name", ["deformable_detr", "rt_detr", "grounding_dino"])
@@ -101,7 +101,7 @@ def test_places_are_in_the_image_without_its_padding():
 def test_their_own_names_are_used():
     model, _ = build("deformable_detr")
     model.config.id2label = {label: f"thing {label}" for label in range(6)}
-    names = Explorer(model, IMAGE).about["images"][0]["objects"]["names"]
+    names = Explorer(model, IMAGE).metadata["images"][0]["objects"]["names"]
     assert all(name.startswith("thing ") for name in names)
 
 

@@ -52,12 +52,12 @@ def recorded(model, image):
 
 def table_row(explorer, part: str, layer: int, query: int) -> np.ndarray:
     """Read the table as the page does."""
-    about = next(
-        each for each in explorer.about["images"][0]["layers"] if (each["part"], each["layer"]) == (part, layer)
+    metadata = next(
+        each for each in explorer.metadata["images"][0]["layers"] if (each["part"], each["layer"]) == (part, layer)
     )
-    length = 4 + 3 * about["heads"] * about["levels"] * about["points"]
-    place = query if about["inTable"] is None else about["inTable"].index(query)
-    start = about["offset"] + place * 2 * length
+    length = 4 + 3 * metadata["heads"] * metadata["levels"] * metadata["points"]
+    place = query if metadata["inTable"] is None else metadata["inTable"].index(query)
+    start = metadata["offset"] + place * 2 * length
     return np.frombuffer(explorer.table[start : start + 2 * length], "<i2")
 
 
@@ -83,14 +83,16 @@ def test_the_table_holds_the_same_points_to_its_precision(explorer):
 
 
 def test_the_page_is_told_what_the_model_is_made_of(explorer):
-    (about,) = explorer.about["images"]
-    assert (about["height"], about["width"], about["parts"]) == (HEIGHT, WIDTH, ["encoder", "decoder"])
-    assert [(each["part"], each["layer"], each["asks"], each["queries"]) for each in about["layers"]] == [
+    (metadata,) = explorer.metadata["images"]
+    assert (metadata["height"], metadata["width"], metadata["parts"]) == (HEIGHT, WIDTH, ["encoder", "decoder"])
+    assert [(each["part"], each["layer"], each["query_kind"], each["queries"]) for each in metadata["layers"]] == [
         ("encoder", 0, "pixels", TOKENS), *(("decoder", layer, "objects", QUERIES) for layer in range(DECODER_LAYERS)),
     ]  # fmt: skip
-    assert all((each["heads"], each["levels"], each["points"]) == (HEADS, LEVELS, POINTS) for each in about["layers"])
-    assert all(each["shapes"] == SHAPES for each in about["layers"])
-    json.dumps(explorer.about, allow_nan=False)
+    assert all(
+        (each["heads"], each["levels"], each["points"]) == (HEADS, LEVELS, POINTS) for each in metadata["layers"]
+    )
+    assert all(each["shapes"] == SHAPES for each in metadata["layers"])
+    json.dumps(explorer.metadata, allow_nan=False)
 
 
 def test_boxes_go_from_the_reference_to_the_prediction(explorer, model, image):
@@ -104,7 +106,7 @@ def test_boxes_go_from_the_reference_to_the_prediction(explorer, model, image):
     scores, labels = forward_pass.outputs["pred_logits"][0].sigmoid().max(-1)
     assert torch.equal(explorer.exploration.objects.scores, scores)
     names = {0: "circle", 1: "cross", 2: "star", 3: "ring", 4: "disc"}
-    objects = explorer.about["images"][0]["objects"]
+    objects = explorer.metadata["images"][0]["objects"]
     assert objects["names"] == [names[label] for label in labels.tolist()]
     assert objects["best"] == scores.argsort(descending=True).tolist()
 
@@ -123,9 +125,9 @@ def test_boxes_that_the_outputs_leave_out_are_the_next_references(model, image):
 
 def test_without_refinement_a_reference_point_has_no_box(image):
     explorer = explain.Explorer(small_model("multi"), image)
-    objects = explorer.about["images"][0]["objects"]
+    objects = explorer.metadata["images"][0]["objects"]
     assert all(box[2:] == [None, None] and box[0] is not None for box in objects["boxes"][0])
-    assert explorer.exploration.proposals is None and explorer.about["images"][0]["proposals"] is None
+    assert explorer.exploration.proposals is None and explorer.metadata["images"][0]["proposals"] is None
     assert objects["names"][0].startswith("class ")
 
 
@@ -144,17 +146,17 @@ def test_proposals_are_the_scores_that_rank_the_pixels(model):
 
 def test_a_query_that_python_is_asked_for_is_answered(explorer):
     explorer.part, explorer.layer, explorer.query = "encoder", 0, 77
-    header, row = np.frombuffer(explorer.answer[:12], "<i4"), np.frombuffer(explorer.answer[12:], "<i2")
+    header, row = np.frombuffer(explorer.query_points[:12], "<i4"), np.frombuffer(explorer.query_points[12:], "<i2")
     assert header.tolist() == [0, 0, 77]
     assert np.array_equal(row, table_row(explorer, "encoder", 0, 77))
     explorer.part, explorer.layer = "decoder", 1
-    assert np.frombuffer(explorer.answer[:12], "<i4").tolist()[:2] == [0, 2]
+    assert np.frombuffer(explorer.query_points[:12], "<i4").tolist()[:2] == [0, 2]
 
 
 def test_a_large_model_sends_a_part_of_its_queries(model, image, monkeypatch):
     monkeypatch.setattr("defdetr_ref.explain.explorer.table.TABLE_BYTES", 36_000)  # 40 rows for each of 4 layers
     explorer = explain.Explorer(model, image)
-    encoder, *decoder = explorer.about["images"][0]["layers"]
+    encoder, *decoder = explorer.metadata["images"][0]["layers"]
     assert len(explorer.table) <= 36_000 and all(layer["inTable"] is None for layer in decoder)
     levels = [
         sum(low <= token < high for token in encoder["inTable"]) for low, high in ((0, 240), (240, 300), (300, 315))
@@ -208,11 +210,11 @@ def test_a_part_with_fewer_layers_shows_its_last(explorer):
 def test_another_image_is_shown_in_the_same_widget(explorer, model, image):
     explorer.part = "encoder"
     explorer.show(image[:, :, :128])
-    assert explorer.about["images"][0]["width"] == 128 and explorer.part == "decoder"
+    assert explorer.metadata["images"][0]["width"] == 128 and explorer.part == "decoder"
     with pytest.raises(ValueError, match="cannot take this image of 20×30"):
         explorer.show(torch.zeros(3, 20, 30))
     assert "smaller than the model's largest stride" in explorer.status
-    assert explorer.about["images"][0]["width"] == 128
+    assert explorer.metadata["images"][0]["width"] == 128
     explorer.query = 1
     assert torch.equal(
         explorer.points().locations, recorded(model, image[:, :, :128]).decoder[-1].sampling_locations[0, 1]
@@ -223,21 +225,21 @@ def test_several_images(model, image):
     explorer = explain.Explorer(model, [image, image[:, :64]])
     first = explorer.points()
     explorer.image_index = 1
-    assert explorer.about["images"][1]["height"] == 64
+    assert explorer.metadata["images"][1]["height"] == 64
     assert not torch.equal(explorer.points().locations, first.locations)
     explorer.image_index, explorer.part, explorer.query = 0, "encoder", TOKENS - 1
     explorer.image_index = 1  # has fewer pixels, 8×20 on the finest level: the one at the same place
     same_place = 6 * 20 + 18
     assert explorer.query == same_place
-    assert np.frombuffer(explorer.answer[:12], "<i4").tolist() == [1, 0, same_place]
+    assert np.frombuffer(explorer.query_points[:12], "<i4").tolist() == [1, 0, same_place]
 
 
 def test_another_image_and_its_answer_arrive_together(explorer, image, monkeypatch):
     sent = []
     monkeypatch.setattr(explorer, "send_state", lambda key=None: sent.append({key} if isinstance(key, str) else key))
     explorer.show(image[:, :64])
-    (first,) = [names for names in sent if "about" in names]
-    assert "answer" in first
+    (first,) = [names for names in sent if "metadata" in names]
+    assert "query_points" in first
 
 
 @pytest.mark.parametrize(

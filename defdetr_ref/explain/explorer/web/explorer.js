@@ -18,8 +18,8 @@ class Explorer {
     this.waiting = []; // what was asked for while the view was not all there
   }
 
-  get about() {
-    return this.knowledge.about;
+  get metadata() {
+    return this.knowledge.metadata;
   }
 
   get view() {
@@ -27,7 +27,7 @@ class Explorer {
   }
 
   get image() {
-    return this.about.images[this.model.get("image_index")];
+    return this.metadata.images[this.model.get("image_index")];
   }
 
   get layer() {
@@ -41,14 +41,14 @@ class Explorer {
 
   /** Read what Python sent once, and build the page around it. */
   open() {
-    const about = this.model.get("about");
-    const pictures = about.images.map((image) => {
+    const metadata = this.model.get("metadata");
+    const pictures = metadata.images.map((image) => {
       const picture = element("img", { src: image.picture });
       picture.addEventListener("load", () => this.draw());
       return picture;
     });
     const [table, heat] = ["table", "heat"].map((name) => asBytes(this.model.get(name)));
-    this.knowledge = { about, table, heat, pictures };
+    this.knowledge = { metadata, table, heat, pictures };
     this.refresh();
   }
 
@@ -150,7 +150,7 @@ class Explorer {
     this.frameRequest = null;
     if (!this.root.isConnected || !this.main.canvas.clientWidth) return; // drawn when it gets its place
     if (!this.isThere()) return; // drawn when the rest has arrived
-    const answer = asBytes(this.model.get("answer"));
+    const answer = asBytes(this.model.get("query_points"));
     this.scene = compose(this.knowledge, this.view, answer, this.highlighted, this.moving(now));
     drawMain(this.main, this.scene);
     this.levels.forEach((panel) => drawLevel(panel, this.scene));
@@ -173,9 +173,9 @@ class Explorer {
     const refresh = () => this.refresh();
     const draw = () => this.draw();
     const listeners = [
-      ["change:about", () => this.open()],
+      ["change:metadata", () => this.open()],
       ...VIEW.map((name) => [`change:${name}`, refresh]),
-      ["change:answer", draw],
+      ["change:query_points", draw],
       ["change:status", draw],
     ];
     for (const [event, call] of listeners) this.model.on(event, call);

@@ -34,7 +34,7 @@ function pickUnder(explorer, x, y, level) {
 }
 
 function queryUnder(image, layer, x, y, level) {
-  if (layer.asks === "objects") return objectUnder(image, layer, x, y, CLICK_REACH);
+  if (layer.query_kind === "objects") return objectUnder(image, layer, x, y, CLICK_REACH);
   return pixelUnder(layer, level ?? finestLevel(layer), x, y);
 }
 
@@ -43,14 +43,14 @@ function finestLevel(layer) {
 }
 
 function neighbour({ layer, view }, dx, dy, times) {
-  if (layer.asks === "objects") return objectTowards(layer, view.query, dx, dy);
+  if (layer.query_kind === "objects") return objectTowards(layer, view.query, dx, dy);
   const { level, row, column } = pixelPlace(layer, view.query);
   return pixelQuery(layer, level, row + times * dy, column + times * dx);
 }
 
 /** The next object by score; or the pixel at the same place of the next level. */
 function following({ image, layer, view }, direction) {
-  if (layer.asks === "objects") {
+  if (layer.query_kind === "objects") {
     const order = objectsByScore(image, layer);
     return order.at((order.indexOf(view.query) + direction) % order.length);
   }
@@ -59,7 +59,7 @@ function following({ image, layer, view }, direction) {
 }
 
 function firstQuery({ image, layer }) {
-  return layer.asks === "objects" ? objectsByScore(image, layer)[0] : pixelUnder(layer, finestLevel(layer), 0.5, 0.5);
+  return layer.query_kind === "objects" ? objectsByScore(image, layer)[0] : pixelUnder(layer, finestLevel(layer), 0.5, 0.5);
 }
 
 /**
@@ -67,13 +67,13 @@ function firstQuery({ image, layer }) {
  * query that it was, among the same queries, else the one at its place; and of the heads and levels those that there
  * are; all, if all were shown. Python keeps the same rule, in fit.py.
  */
-function fittingView({ about, view, image: imageBefore, layer: before }, changes) {
-  const image = about.images[changes.image_index ?? view.image_index];
+function fittingView({ metadata, view, image: imageBefore, layer: before }, changes) {
+  const image = metadata.images[changes.image_index ?? view.image_index];
   const part = changes.part ?? (image.parts.includes(view.part) ? view.part : image.parts.at(-1));
   const stack = image.layers.filter((each) => each.part === part);
   const layer = stack[Math.min(changes.layer ?? view.layer, stack.length - 1)];
   const areTheSame = image === imageBefore && part === before.part && layer.queries === before.queries;
-  const { x, y } = clampToImage((before.asks === "pixels" ? pixelPlace : objectPlace)(before, view.query));
+  const { x, y } = clampToImage((before.query_kind === "pixels" ? pixelPlace : objectPlace)(before, view.query));
   const query = areTheSame ? view.query : queryUnder(image, layer, x, y);
   const kept = (chosen, old, now) => (chosen.length === old ? upTo(now) : chosen.filter((index) => index < now));
   const heads = kept(view.heads, before.heads, layer.heads);

@@ -76,7 +76,7 @@ function legend({ style, heaviest, layer, boxes, view, image, samples }) {
     ...(isFar ? [mark("white at the edge: further out")] : []),
     drawn("dd-cross", "reference point"),
     ...(boxes.length ? [drawn("dd-line dd-dashed", "box before this layer"), drawn("dd-line", "box after it")] : []),
-    ...(layer.asks === "objects" ? [drawn("dd-dot", "other object queries")] : []),
+    ...(layer.query_kind === "objects" ? [drawn("dd-dot", "other object queries")] : []),
     ...(view.heat_map && image.proposals
       ? [mark(`heat: proposals' scores, 0 to ${image.proposals.best.toFixed(3)}`)]
       : []),

@@ -49,22 +49,22 @@ function rowBytes(layer, steps) {
 }
 
 /** The points of a query: from Python's answer if it is there, else from the table, of the nearest query it holds. */
-function lookUp(about, table, answer, imageIndex, layerIndex, query) {
-  const layer = about.images[imageIndex].layers[layerIndex];
+function lookUp(metadata, table, answer, imageIndex, layerIndex, query) {
+  const layer = metadata.images[imageIndex].layers[layerIndex];
   const answerView = new DataView(answer.buffer, answer.byteOffset, answer.byteLength);
   const header = answer.byteLength >= 12 ? [0, 4, 8].map((at) => answerView.getInt32(at, true)) : [];
   if (header[0] === imageIndex && header[1] === layerIndex && header[2] === query) {
-    return { ...readRow(layer, about.steps, answerView, 12), query, isAnswer: true };
+    return { ...readRow(layer, metadata.steps, answerView, 12), query, isAnswer: true };
   }
   const nearest = nearestInTable(layer, query);
   const place = layer.inTable === null ? nearest : layer.inTable.indexOf(nearest);
   const view = new DataView(table.buffer, table.byteOffset, table.byteLength);
-  return { ...readRow(layer, about.steps, view, layer.offset + place * rowBytes(layer, about.steps)), query: nearest };
+  return { ...readRow(layer, metadata.steps, view, layer.offset + place * rowBytes(layer, metadata.steps)), query: nearest };
 }
 
 function nearestInTable(layer, query) {
   if (layer.inTable === null || layer.inTable.includes(query)) return query;
-  if (layer.asks === "objects")
+  if (layer.query_kind === "objects")
     return closest(layer.inTable, (other) => distance(objectPlace(layer, other), objectPlace(layer, query)));
   const wanted = pixelPlace(layer, query);
   const sameLevel = layer.inTable.filter((other) => pixelPlace(layer, other).level === wanted.level);

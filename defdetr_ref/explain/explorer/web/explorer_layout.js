@@ -65,8 +65,8 @@ const PART_NAMES = { encoder: "Encoder: pixels ask", decoder: "Decoder: objects 
 
 /** Which query of which layer. */
 function queryControls(explorer) {
-  const { about, image, view, depth } = explorer;
-  const images = about.images.map((_, index) => ({ value: index, label: `${index + 1} of ${about.images.length}` }));
+  const { metadata, image, view, depth } = explorer;
+  const images = metadata.images.map((_, index) => ({ value: index, label: `${index + 1} of ${metadata.images.length}` }));
   const parts = image.parts.map((value) => ({ value, label: PART_NAMES[value] ?? value }));
   const layers = upTo(depth).map((value) => ({ value, label: String(value + 1) })); // counted from 1, as papers do
   const turnToImage = (image_index) => explorer.turnTo({ image_index });
@@ -90,7 +90,7 @@ function playButton(explorer) {
 /** Objects are in a list, the likeliest first; a pixel is only named. */
 function queryControl(explorer) {
   const { image, layer, view } = explorer;
-  if (layer.asks === "pixels") {
+  if (layer.query_kind === "pixels") {
     const { level, row, column } = pixelPlace(layer, view.query);
     return labelled("Pixel", element("output", { textContent: `row ${row}, column ${column} of level ${level}` }));
   }

@@ -111,7 +111,7 @@ function drawMain(panel, scene) {
         drawCells(frame, layer, layer.shapes[level], values, style, (value) => 0.75 * value);
     });
   }
-  if (layer.asks === "objects") drawObjects(frame, image, layer, view.query);
+  if (layer.query_kind === "objects") drawObjects(frame, image, layer, view.query);
   drawBoxes(frame, scene);
   panel.samples = scene.samples;
   drawSamples(frame, scene.samples, scene);
@@ -120,7 +120,7 @@ function drawMain(panel, scene) {
 
 /** Around an object query: the boxes of all layers thin, the one before this layer dashed, the one after it strong. */
 function drawBoxes(frame, { image, layer, style, view, shown, boxes }) {
-  if (layer.asks !== "objects" || !boxes.length) return;
+  if (layer.query_kind !== "objects" || !boxes.length) return;
   boxes.forEach((box, step) => {
     if (box && step !== view.layer && step !== view.layer + 1)
       drawBox(frame, box, style.box, { width: 1, opacity: 0.35 });

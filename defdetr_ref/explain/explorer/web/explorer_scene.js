@@ -3,16 +3,16 @@
 const VIEW = ["image_index", "part", "layer", "query", "heads", "levels", "heat_map"];
 
 /**
- * knowledge: { about, table, heat, pictures }, what Python sent once. view: what is shown. answer: Python's latest.
+ * knowledge: { metadata, table, heat, pictures }, what Python sent once. view: what is shown. answer: Python's latest.
  * highlighted: { head, level }, either of which may be missing. moving: { from, share } while one scene turns into the
  * next.
  */
 function compose(knowledge, view, answer, highlighted, moving) {
-  const image = knowledge.about.images[view.image_index];
+  const image = knowledge.metadata.images[view.image_index];
   const layerIndex = image.layers.findIndex((each) => each.part === view.part && each.layer === view.layer);
   const layer = image.layers[layerIndex];
-  const found = lookUp(knowledge.about, knowledge.table, answer, view.image_index, layerIndex, view.query);
-  const boxes = layer.asks === "objects" ? boxesOf(image, view.query) : [];
+  const found = lookUp(knowledge.metadata, knowledge.table, answer, view.image_index, layerIndex, view.query);
+  const boxes = layer.query_kind === "objects" ? boxesOf(image, view.query) : [];
   const canGlide = moving && moving.from.layer.part === layer.part;
   const shown = canGlide ? between(moving, found, boxes[view.layer + 1]) : found;
   const isVisible = (sample) => view.heads.includes(sample.head) && view.levels.includes(sample.level);
@@ -23,7 +23,7 @@ function compose(knowledge, view, answer, highlighted, moving) {
     boxes,
     view,
     shown,
-    style: knowledge.about.style,
+    style: knowledge.metadata.style,
     picture: knowledge.pictures[view.image_index],
     heat: heatOf(knowledge.heat, image.proposals),
     samples: shown.samples.filter(isVisible),
