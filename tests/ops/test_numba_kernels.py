@@ -18,6 +18,11 @@ def test_the_widest_row_that_divides_the_channels():
     assert {channels: numba_kernels.row_width(channels) for channels in expected} == expected
 
 
+def test_kernels_release_the_lock_and_are_kept_on_the_disk():
+    for kernel in (*numba_kernels.kernels(2), numba_kernels.stage, numba_kernels.finish):
+        assert kernel.targetoptions["nogil"] and kernel.stats.cache_path
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_two_pixels_on_an_axis(dtype):
     """On an axis of 5 pixels; compiled or not, the text is the same."""
