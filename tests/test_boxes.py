@@ -26,6 +26,9 @@ def test_iou_and_giou_by_counting_pixels():
     # first: 2×2 shared, 12 + 16 - 4 = 24 together, hull 6×5 = 30; second: nothing shared, 14 together, hull 8×6 = 48
     torch.testing.assert_close(boxes.box_iou(a, b), torch.tensor([[4 / 24, 0.0]]))
     torch.testing.assert_close(boxes.generalized_box_iou(a, b), torch.tensor([[4 / 24 - 6 / 30, -34 / 48]]))
+    moved = torch.tensor([3.0, 5, 3, 5])
+    torch.testing.assert_close(boxes.generalized_box_iou(a + moved, b + moved), boxes.generalized_box_iou(a, b))
+    assert boxes.box_area(b + moved).tolist() == [16, 2]
 
 
 def test_giou_refuses_boxes_of_the_other_format():

@@ -149,6 +149,25 @@ def test_crop_limits_are_the_published_ones():
     assert sizes.min() < 390 and sizes.max() > 590
 
 
+def test_a_crop_may_lie_anywhere():
+    """2 or 3 px wide and high, on 6×4 px whose red tells the column and whose green the row: every window comes."""
+    transform = PaperTrainTransform(short_sides=(4,), max_side=10, crop_short_sides=(4,), crop_limits=(2, 3))
+    columns, rows = np.meshgrid(np.arange(6), np.arange(4))
+    image = Image.fromarray(np.stack([columns, rows, 0 * rows], axis=-1).astype(np.uint8))
+    seen = set()
+    for seed in range(800):
+        target = {"boxes": torch.tensor([[0.0, 0, 6, 4]]), "labels": torch.tensor([1])}
+        window, target = transform._random_crop(image, target, np.random.default_rng(seed))
+        seen.add((*window.getpixel((0, 0))[:2], *window.size))
+        assert target["boxes"].tolist() == [[0, 0, *window.size]]
+    assert seen == {(x, y, w, h) for w in (2, 3) for h in (2, 3) for x in range(7 - w) for y in range(5 - h)}
+
+
+def test_sizes_at_their_limits():
+    EvalTransform(short_side=1, max_side=1)
+    PaperTrainTransform(short_sides=(1, 7), max_side=7, crop_short_sides=(1, 5), crop_limits=(1, 1))
+
+
 def test_images_without_objects_pass_through():
     image, target = rectangles()
     target = {**target, "boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64)}
@@ -169,6 +188,10 @@ def test_the_given_target_is_not_changed():
     [
         (lambda: EvalTransform(short_side=0), "short side 0"),
         (lambda: EvalTransform(short_side=900, max_side=800), "short side 900 and max_side 800"),
+        (lambda: PaperTrainTransform(short_sides=(480, 801), max_side=800), "short side 480, 801 and max_side 800"),
+        (lambda: PaperTrainTransform(short_sides=(480, 0)), "short side 480, 0 and max_side"),
+        (lambda: PaperTrainTransform(crop_limits=(0, 400)), r"crop_limits is \(0, 400\)"),
+        (lambda: PaperTrainTransform(crop_short_sides=()), r"crop_short_sides \(\)"),
         (lambda: PaperTrainTransform(short_sides=()), "PaperTrainTransform: short side"),
         (lambda: PaperTrainTransform(crop_limits=(500, 400)), r"crop_limits is \(500, 400\)"),
         (lambda: PaperTrainTransform(crop_limits=(450, 500)), r"crop_limits is \(450, 500\)"),

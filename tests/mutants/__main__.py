@@ -29,7 +29,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that copies and tests under way end, too
     entries = equivalent.read_equivalents()
     for sentence in equivalent.outdated(entries):
         print(sentence)
@@ -58,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run_mutants(todo: list[Mutant], states: dict[str, str], path: Path, workers: int) -> None:
     """Run the tests of each module as it is, then those of every mutant; append the results to the file."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that copies and tests under way end, too
     import_what_is_large()
     with tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True) as folder:
         first = Copy.of_tree(Path(folder, "0"))

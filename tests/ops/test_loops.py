@@ -31,6 +31,19 @@ def test_pixel_centres_read_the_pixel_and_edges_half_of_it(backend):
 
 
 @pytest.mark.parametrize("backend", EVERY_BACKEND)
+def test_each_level_reads_its_own_pixels(backend):
+    """Three levels of 6, 2 and 4 pixels, numbered through; the second query's last point reads two of them."""
+    shapes = [(2, 3), (1, 2), (4, 1)]
+    value = torch.arange(12.0).double().reshape(1, 12, 1, 1)
+    centres = torch.tensor([[[2.5 / 3, 0.75], [0.25, 0.5], [0.5, 2.5 / 4]], [[0.5 / 3, 0.25], [0.75, 0.5], [0.5, 0.5]]])
+    locations = centres.double().reshape(1, 2, 1, 3, 1, 2)
+    weights = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]]).double().reshape(1, 2, 1, 3, 1)
+    output = run(backend, shapes, value, locations, weights)[0].flatten()
+    expected = [0.5 * 5 + 0.3 * 6 + 0.2 * 10, 0.1 * 0 + 0.2 * 7 + 0.7 * 9.5]
+    assert output.tolist() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("backend", EVERY_BACKEND)
 def test_the_gradient_is_the_derivative(backend):
     device = "cuda" if backend == "cuda" else "cpu"
     shapes = [(2, 4), (1, 5), (3, 1)]

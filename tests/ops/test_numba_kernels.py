@@ -18,6 +18,11 @@ def test_the_widest_row_that_divides_the_channels():
     assert {channels: numba_kernels.row_width(channels) for channels in expected} == expected
 
 
+def test_kernels_release_the_lock_and_are_kept_on_the_disk():
+    for kernel in (*numba_kernels.kernels(2), numba_kernels.stage, numba_kernels.finish):
+        assert kernel.targetoptions["nogil"] and kernel.stats.cache_path
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_two_pixels_on_an_axis(dtype):
     """On an axis of 5 pixels; compiled or not, the text is the same."""
@@ -122,3 +127,20 @@ def test_nothing_but_its_slice_is_written():
     torch.testing.assert_close(output[1, 64:, 2], expected[1, 64:, 2])
     output[1, 64:, 2] = 7.0
     assert (output == 7.0).all()
+
+
+def test_gradients_part_by_part():
+    """Two levels and then one: what the first part left behind must not reach the second."""
+    shapes, batch, queries, heads, channels, points = SHAPES[:3], 2, 7, 3, 6, 2
+    inputs = make_inputs(batch, queries, heads, channels, points, shapes)
+    expected = run("loops", shapes, *inputs)
+    value, locations, weights = (tensor.numpy() for tensor in inputs)
+    grad_output = torch.randn(expected[0].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    gradients = [np.zeros_like(array) for array in (value, locations, weights)]
+    by_head = lambda array: array.reshape(batch, queries, heads, -1)  # noqa: E731
+    numba_kernels.kernels(2)[1](
+        grad_output.numpy(), value, by_head(locations), by_head(weights),
+        numba_cpu.sample_sizes(tuple(shapes), points), np.arange(queries), np.array([[0, 4], [4, 6]]),
+        gradients[0], by_head(gradients[1]), by_head(gradients[2]), 0, batch * heads * 2,
+    )  # fmt: skip
+    assert_all_close([expected[0], *map(torch.from_numpy, gradients)], expected)
