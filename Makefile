@@ -5,7 +5,7 @@
 #   make test-fast                   what takes a few seconds each, for daily work
 #   make test-random [SEED=…]        the tests in another order; pytest prints the seed
 #   make test-late-frames            the browser tests, on pages whose animation frames come 150 ms late
-#   make mutants [SEED=…]            break the package on purpose, a little at a time: do its tests notice? (25 minutes)
+#   make mutants [SEED=…]            break the package on purpose, a little at a time: do its tests notice? (10 minutes)
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
