@@ -54,7 +54,10 @@ def complaints(source: str) -> Iterator[tuple[int, str]]:
 def test_browser_tests_wait_for_what_they_expect(path):
     if path == Path(__file__):
         pytest.skip("the words that it looks for are written here")
-    found = [f"tests/browser/{path.name}:{line}: {what}; {OTHERWISE}" for line, what in complaints(path.read_text())]
+    found = [
+        f"tests/browser/{path.name}:{line}: {what}; {OTHERWISE}"
+        for line, what in complaints(path.read_text(encoding="utf-8"))
+    ]
     assert not found, "\n".join(found)
 
 

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(sentence)
     samples = {}
     for module in options.only:
-        every = campaign.mutants_of(module, (ROOT / path_of(module)).read_text())
+        every = campaign.mutants_of(module, (ROOT / path_of(module)).read_text(encoding="utf-8"))
         samples[module] = campaign.sample(every, options.count, options.seed)
     if options.list:
         for mutant in (mutant for chosen in samples.values() for mutant in chosen):
@@ -63,7 +63,7 @@ def run_mutants(todo: list[Mutant], states: dict[str, str], path: Path, workers:
         first = Copy.of_tree(Path(folder, "0"))
         seconds = run_unchanged(first, list(dict.fromkeys(mutant.module for mutant in todo)), workers)
         places = [first, *(first.again(Path(folder, str(number))) for number in range(1, workers))]
-        texts = {module: (ROOT / path_of(module)).read_text() for module in seconds}
+        texts = {module: (ROOT / path_of(module)).read_text(encoding="utf-8") for module in seconds}
 
         def start(mutant: Mutant, copy: Copy) -> Run:
             text, edit = texts[mutant.module], mutant.edit

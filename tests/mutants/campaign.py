@@ -91,7 +91,7 @@ def state_of(module: str, root: Path = ROOT) -> str:
 def read_results(path: Path) -> dict[tuple, Result]:
     """By key. A last line that was cut short is left out."""
     results = {}
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:
             result = Result(**json.loads(line))
         except (json.JSONDecodeError, TypeError):
@@ -102,7 +102,7 @@ def read_results(path: Path) -> dict[tuple, Result]:
 
 def append_result(path: Path, result: Result) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8", newline="\n") as file:
         file.write(json.dumps(asdict(result)) + "\n")
 
 

@@ -24,7 +24,7 @@ class Equivalent:
 
 
 def read_equivalents(path: Path = LIST) -> list[Equivalent]:
-    return [Equivalent(**entry) for entry in tomllib.loads(path.read_text()).get("equivalent", [])]
+    return [Equivalent(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8")).get("equivalent", [])]
 
 
 def outdated(entries: Iterable[Equivalent], root: Path = ROOT) -> list[str]:
@@ -36,7 +36,7 @@ def outdated(entries: Iterable[Equivalent], root: Path = ROOT) -> list[str]:
             sentences.append(f"equivalent.toml: rooms.py has no module {entry.module!r}; rename it in the entry.")
             continue
         if entry.module not in known:
-            known[entry.module] = {(m.old, m.new) for m in mutants_of(entry.module, path.read_text())}
+            known[entry.module] = {(m.old, m.new) for m in mutants_of(entry.module, path.read_text(encoding="utf-8"))}
         if (entry.old, entry.new) not in known[entry.module]:
             sentences.append(
                 f"equivalent.toml: {path_of(entry.module)} has no line `{entry.old}` that can become `{entry.new}` any "

@@ -63,14 +63,14 @@ class Copy:
     def change(self, module: str, text: str) -> None:
         """Another time stamp tells Python and Numba that what they compiled before is of another text."""
         path = self.folder / path_of(module)
-        self._before = path, path.read_text(), path.stat()
-        path.write_text(text)
+        self._before = path, path.read_text(encoding="utf-8"), path.stat()
+        path.write_text(text, encoding="utf-8", newline="\n")
         os.utime(path, ns=(self._before[2].st_atime_ns, self._before[2].st_mtime_ns + 60 * 10**9))
 
     def restore(self) -> None:
         """Take the last change back."""
         path, text, times = self._before
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", newline="\n")
         os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
@@ -117,12 +117,14 @@ class Run:
 
     def noticed_by(self) -> str:
         """The first test that failed."""
-        found = re.search(r"^(?:FAILED|ERROR) (\S+)", self.log.read_text(errors="replace"), re.MULTILINE)
+        found = re.search(
+            r"^(?:FAILED|ERROR) (\S+)", self.log.read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        )
         return found[1] if found else ""
 
     def tail(self) -> str:
         """The end of what pytest said."""
-        return self.log.read_text(errors="replace")[-3000:]
+        return self.log.read_text(encoding="utf-8", errors="replace")[-3000:]
 
 
 def _child(folder: Path, arguments: list[str], log: Path, changed: bool, cache: Path | None) -> None:

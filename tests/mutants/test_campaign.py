@@ -33,17 +33,17 @@ def test_results_come_back_without_a_line_that_was_cut_short(tmp_path):
     assert campaign.read_results(path) == {}
     for mutant in MUTANTS[:3]:
         campaign.append_result(path, result_of(mutant))
-    path.write_text(path.read_text()[:-20])
+    path.write_text(path.read_text(encoding="utf-8")[:-20], encoding="utf-8")
     assert set(campaign.read_results(path)) == {campaign.key_of(mutant, "now") for mutant in MUTANTS[:2]}
 
 
 def test_a_result_is_forgotten_when_the_module_or_its_tests_change(tmp_path):
     for path in ("defdetr_ref/boxes.py", "tests/test_boxes.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text("1")
+        (tmp_path / path).write_text("1", encoding="utf-8")
     states = [campaign.state_of("boxes", tmp_path)]
     for path in ("defdetr_ref/boxes.py", "tests/test_boxes.py"):
-        (tmp_path / path).write_text("2")
+        (tmp_path / path).write_text("2", encoding="utf-8")
         states.append(campaign.state_of("boxes", tmp_path))
     assert len(set(states)) == 3 and states[2] == campaign.state_of("boxes", tmp_path)
 
@@ -118,4 +118,4 @@ def test_every_room_has_its_module_and_its_tests(module):
 
 def test_results_are_plain_json(tmp_path):
     campaign.append_result(tmp_path / "results.jsonl", result_of(MUTANTS[0]))
-    assert json.loads((tmp_path / "results.jsonl").read_text())["module"] == "boxes"
+    assert json.loads((tmp_path / "results.jsonl").read_text(encoding="utf-8"))["module"] == "boxes"

@@ -13,7 +13,7 @@ pytest.importorskip("anywidget")
 
 @pytest.fixture
 def explorer(monkeypatch):
-    monkeypatch.setattr("defdetr_ref.explain.explorer.open_images", lambda *_, **__: explorations())
+    monkeypatch.setattr("defdetr_ref.explain.explorer.widget.open_images", lambda *_, **__: explorations())
     return explain.Explorer(nn.Identity(), None, categories={0: "thing"})
 
 

@@ -236,7 +236,9 @@ def test_several_images(model, image):
 
 def test_another_image_and_its_answer_arrive_together(explorer, image, monkeypatch):
     sent = []
-    monkeypatch.setattr(explorer, "send_state", lambda key=None: sent.append({key} if isinstance(key, str) else key))
+    monkeypatch.setattr(
+        explorer, "send_state", lambda key=None: sent.append({key} if isinstance(key, str) else set(key))
+    )
     explorer.show(image[:, :64])
     (first,) = [names for names in sent if "metadata" in names]
     assert "query_points" in first
