@@ -61,7 +61,7 @@ docs: $(VENV)/.docs
 	@echo "open docs/_build/html/index.html"
 
 notebooks: $(VENV)/.lab
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(NOTEBOOKS)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True $(NOTEBOOKS)
 
 clean:
 	rm -rf $(VENV) build runs data docs/_build docs/notebooks *.egg-info
