@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, DetectionLoss, DetrBaseline, pad_images
+from defdetr_ref.attention import DeformableSampling
 from tests.small_models import VARIANTS, small_batch, small_config, small_model
 
 
@@ -161,3 +162,12 @@ def test_presets():
         DeformableDETRConfig.preset("tiny", layers=3)
     assert DeformableDETRConfig.preset("single_scale").largest_stride == 32
     assert DeformableDETRConfig.preset("two_stage").largest_stride == 64
+
+
+def test_the_configs_backend_reaches_every_attention():
+    config = small_config("two", attention_backend="torch")
+    model = DeformableDETR(config)
+    chosen = [module.backend for module in model.modules() if isinstance(module, DeformableSampling)]
+    assert len(chosen) == config.encoder_layers + config.decoder_layers and set(chosen) == {"torch"}
+    with pytest.raises(ValueError, match="unknown backend 'nuba'; choose from auto, loops, torch, numba, cuda"):
+        DeformableDETR(small_config("two", attention_backend="nuba"))

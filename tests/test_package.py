@@ -15,3 +15,9 @@ def test_importing_the_package_leaves_pictures_and_evaluation_out():
     code = "import sys, defdetr_ref; print([m for m in ('matplotlib', 'pycocotools', 'sklearn') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_recording_leaves_evaluation_out():
+    code = "import sys, defdetr_ref.explain.recording, defdetr_ref.inference; print('pycocotools' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

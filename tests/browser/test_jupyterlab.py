@@ -2,11 +2,8 @@
 
 import json
 import os
-import queue
-import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +11,14 @@ import nbformat
 import pytest
 
 from tests.browser.waiting import changes, holds, shows
+from tests.servers import address_of
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.slow
 pytest.importorskip("jupyterlab")
 pytest.importorskip("anywidget")
 
-START_SECONDS, RUN_SECONDS = 180, 300  # these only end the wait for what never comes
+RUN_SECONDS = 300  # this only ends the wait for what never comes
 ANSWERED = "() => ({ ...document.querySelector('.defdetr-explorer').dataset })"
 CELLS = [
     """
@@ -62,30 +60,10 @@ def lab(tmp_path: Path) -> Iterator[str]:
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     try:
-        yield _address(server)
+        yield address_of(server, r"http://127\.0\.0\.1:\d+/lab").group()
     finally:
         server.terminate()
         server.wait(timeout=60)
-
-
-def _address(server: subprocess.Popen) -> str:
-    """As the server tells it in its log, which is read to its end, so that the server never waits for a reader."""
-    addresses, lines = queue.Queue(), []
-
-    def follow() -> None:
-        for line in server.stdout:
-            lines.append(line)
-            if found := re.search(r"http://127\.0\.0\.1:\d+/lab", line):
-                addresses.put(found.group())
-        addresses.put(None)
-
-    threading.Thread(target=follow, daemon=True).start()
-    try:
-        address = addresses.get(timeout=START_SECONDS)
-    except queue.Empty:
-        address = None
-    assert address, f"JupyterLab did not start:\n{''.join(lines)[-2000:]}"
-    return address
 
 
 def run_all(page, address: str) -> None:

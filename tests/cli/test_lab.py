@@ -2,19 +2,17 @@
 
 import importlib.util
 import os
-import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 
 from defdetr_ref.cli import lab, main
+from tests.servers import START_SECONDS, address_of
 
 MAP = Path(__file__).parents[2] / "notebooks" / "00_map.ipynb"
-START_SECONDS = 90
 
 
 class Server:
@@ -106,18 +104,12 @@ def test_jupyterlab_answers(tmp_path):
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
     environment = {**os.environ, **{name: str(tmp_path / name.lower()) for name in names}}
     command = [sys.executable, "-m", "defdetr_ref.cli", "lab", "--no-browser"]
-    log = tmp_path / "log.txt"
-    with log.open("w", encoding="utf-8") as output:
-        # In a session of its own, so that JupyterLab and its parent can be ended together.
-        options = {"start_new_session": True} if hasattr(os, "killpg") else {}
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT, **options)
+    # In a session of its own, so that JupyterLab and its parent can be ended together.
+    options = {"start_new_session": True} if hasattr(os, "killpg") else {}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, env=environment, **pipes, **options)
     try:
-        address = None
-        until = time.monotonic() + START_SECONDS
-        while address is None and time.monotonic() < until and process.poll() is None:
-            time.sleep(0.2)
-            address = re.search(r"(http://127\.0\.0\.1:\d+)/lab\S*?(\?token=\w+)", log.read_text(encoding="utf-8"))
-        assert address, log.read_text(encoding="utf-8")[-2000:]
+        address = address_of(process, r"(http://127\.0\.0\.1:\d+)/lab\S*?(\?token=\w+)")
         for page in ("/lab/tree/00_map.ipynb", "/api/contents/00_map.ipynb"):
             with urlopen(address[1] + page + address[2], timeout=START_SECONDS) as answer:
                 assert answer.status == 200 and b"00_map.ipynb" in answer.read()

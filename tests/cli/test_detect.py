@@ -1,0 +1,45 @@
+"""`defdetr detect`."""
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from defdetr_ref.cli.detect import draw, output_names
+from tests.cli.commands import defdetr
+
+
+def test_detect_draws_and_lists(trained, drawn, tmp_path, capsys):
+    pictures = sorted((drawn / "val").glob("*.png"))[:2]
+    words = ["detect", *pictures, "--checkpoint", trained / "last.pt", "--out", tmp_path / "found", "--device", "cpu"]
+    assert defdetr(*words, "--threshold", 0) == 0
+    rows = json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8"))
+    per_picture = 9 * 6  # all pairs of query and class, which are fewer than 100
+    assert [row["image"] for row in rows] == [str(picture) for picture in pictures for _ in range(per_picture)]
+    scores = [row["score"] for row in rows[:per_picture]]
+    assert scores == sorted(scores, reverse=True)
+    assert {"circle", "square", "triangle", "star", "cross", "0"} == {row["category"] for row in rows}
+    assert len(capsys.readouterr().out.splitlines()) == len(rows)
+    with Image.open(tmp_path / "found" / f"{pictures[0].stem}.boxes.png") as drawn_over:
+        assert drawn_over.size == (64, 64)
+
+    assert defdetr(*words, "--threshold", 1) == 0
+    assert "nothing above 1.0" in capsys.readouterr().out
+    assert json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8")) == []
+
+
+def test_boxes_are_drawn_where_they_are():
+    picture = Image.new("RGB", (60, 40), "white")
+    found = [{"score": 0.5, "label": 1, "category": "", "box": [20.0, 10.0, 50.0, 30.0]}]
+    drawn_over = draw(picture, found)
+    assert picture.getcolors() == [(60 * 40, (255, 255, 255))]  # the picture itself is left alone
+    assert drawn_over.getpixel((50, 25)) != (255, 255, 255) and drawn_over.getpixel((55, 25)) == (255, 255, 255)
+    assert drawn_over.getpixel((35, 30)) != (255, 255, 255) and drawn_over.getpixel((35, 35)) == (255, 255, 255)
+    both = [found[0], {**found[0], "label": 2}]  # the better one comes first and is painted last
+    assert draw(picture, both).getpixel((50, 25)) == drawn_over.getpixel((50, 25))
+    draw(picture, [{**found[0], "box": [-9.0, -9.0, 900.0, -20.0]}])  # outside and turned inside out: no error
+
+
+def test_pictures_of_one_name_do_not_overwrite_each_other():
+    names = output_names([Path("a/cat.png"), Path("b/cat.jpg"), Path("dog.png"), Path("c/cat.png")])
+    assert names == ["cat.boxes.png", "cat.2.boxes.png", "dog.boxes.png", "cat.3.boxes.png"]

@@ -1,0 +1,55 @@
+"""What all figures share: colours, regions, images as they are shown."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from defdetr_ref.explain import (
+    plot_sampling_points,
+)
+from defdetr_ref.explain.style import INK, displayable, region_around, text_colour
+from tests.explain.records import (
+    HEIGHT,
+    WIDTH,
+)
+
+
+def test_a_region_keeps_proportions_and_stays_in_the_image():
+    inside = region_around(torch.tensor([[20.0, 10.0, 32.0, 22.0]]), HEIGHT, WIDTH)
+    share = 12 / HEIGHT * 1.6  # the height is the tighter side
+    assert inside == pytest.approx([26 - share * 30, 16 - share * 20, 26 + share * 30, 16 + share * 20])
+    assert region_around(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), HEIGHT, WIDTH) == [0, 0, 15, 10]  # a quarter at least
+    assert region_around(torch.tensor([[59.0, 39.0, 70.0, 50.0]]), HEIGHT, WIDTH) == [45, 30, 60, 40]
+    assert region_around(torch.tensor([[-5.0, -5.0, 70.0, 50.0]]), HEIGHT, WIDTH) == [0, 0, WIDTH, HEIGHT]
+
+
+def test_a_tensor_is_shown_without_its_normalisation():
+    grey = torch.tensor([0.485, 0.456, 0.406]) + torch.tensor([0.229, 0.224, 0.225]) * torch.tensor([1.0, -1.0, 0.0])
+    image = torch.tensor([1.0, -1.0, 0.0])[:, None, None].expand(3, 2, 5)
+    assert displayable(image).shape == (2, 5, 3)
+    np.testing.assert_allclose(displayable(image)[1, 4], grey, rtol=1e-6)
+
+
+def test_pictures_are_shown_as_they_are():
+    array = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3)
+    assert np.array_equal(displayable(array), array)
+    assert np.array_equal(displayable(Image.fromarray(array)), array)
+
+
+def test_text_is_readable_on_its_plate():
+    assert text_colour("#F0E442") == INK and text_colour("#0072B2") == "white"
+
+
+def test_a_notebook_shows_a_figure_by_itself(record, image):
+    png = plot_sampling_points(record, 0, image)._repr_png_()
+    assert Image.open(io.BytesIO(png)).format == "PNG"
+
+
+def test_pyplot_keeps_no_figure(record, image):
+    before = plt.get_fignums()
+    plot_sampling_points(record, 0, image)
+    assert plt.get_fignums() == before

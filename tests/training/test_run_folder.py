@@ -1,0 +1,104 @@
+"""A run's folder: never overwritten by another run, and gone on with to the same numbers."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
+from defdetr_ref.data.coco import CocoDetection
+from defdetr_ref.data.transforms import PlainTransform
+from tests.training.runs import CONFIG, SMALL, assert_same_weights, new_model, run, timeless
+
+
+def test_an_old_run_is_not_overwritten(tmp_path, sets):
+    run(tmp_path, sets[0], replace(CONFIG, epochs=1))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="already holds a run; resume it or choose another folder"):
+        run(tmp_path, sets[0], replace(CONFIG, epochs=2))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_resuming_nothing(tmp_path, sets):
+    with pytest.raises(FileNotFoundError, match="no run to resume"):
+        run(tmp_path, sets[0], resume=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_resuming_as_another_run(tmp_path, sets):
+    run(tmp_path, sets[0], replace(CONFIG, epochs=1))
+    with pytest.raises(ValueError, match=r"started with lr=0.001 and cannot be resumed with 0.01"):
+        run(tmp_path, sets[0], replace(CONFIG, lr=0.01), resume=True)
+    with pytest.raises(ValueError, match="another architecture"):
+        run(tmp_path, sets[0], CONFIG, model=new_model(d_ffn=44), resume=True)
+
+
+class PowerCut(Exception):
+    """What stops the run in the tests."""
+
+
+class CutOff(CocoDetection):
+    """A data set that fails at its last batch of epoch `cut` (from 0)."""
+
+    cut, reads = 2, 0
+
+    def __getitem__(self, index):
+        if int(self._epoch) == self.cut:
+            self.reads += 1
+            if self.reads > 4:
+                raise PowerCut
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.5}, {"schedule": "cosine", "warmup_steps": 5}])
+def test_resumed_equals_uninterrupted(tmp_path, drawn, sets, changes):
+    config = replace(CONFIG, **changes)
+    straight, expected = run(tmp_path / "straight", sets[0], config, val_set=sets[1])
+
+    cut_off = CutOff(drawn["train_images"], drawn["train_annotations"], PlainTransform(flip=True))
+    folder = tmp_path / "cut"
+    with pytest.raises(PowerCut):
+        run(folder, cut_off, config, val_set=sets[1])
+    with (folder / "metrics.jsonl").open(
+        "a", encoding="utf-8"
+    ) as file:  # as if it had stopped between metrics and checkpoint
+        file.write('{"epoch": 3, "total": 0.0}\n{"epoch": 4, "tot')
+    torch.manual_seed(99)  # a new process has other random numbers
+    other_start = DeformableDETR(DeformableDETRConfig.preset("tiny", **SMALL))
+    resumed, result = run(folder, sets[0], config, model=other_start, val_set=sets[1], resume=True)
+
+    assert_same_weights(resumed, straight)
+    assert timeless(result["metrics"]) == timeless(expected["metrics"])
+    assert [record["epoch"] for record in result["metrics"]] == [1, 2, 3, 4]
+    a, b = (checkpoints.read(tmp_path / name / "last.pt") for name in ("straight", "cut"))
+    for index, state in a["optimizer"]["state"].items():
+        assert all(torch.equal(state[name], b["optimizer"]["state"][index][name]) for name in state)
+    assert a["best_ap"] == b["best_ap"]
+    best = [checkpoints.read(tmp_path / name / "best.pt")["epoch"] for name in ("straight", "cut")]
+    assert best[0] == best[1]
+
+
+def test_more_epochs_may_be_added(tmp_path, sets):
+    straight, expected = run(tmp_path / "straight", sets[0])
+    run(tmp_path / "two", sets[0], replace(CONFIG, epochs=2))
+    resumed, result = run(tmp_path / "two", sets[0], resume=True)
+    assert_same_weights(resumed, straight)
+    assert timeless(result["metrics"]) == timeless(expected["metrics"])
+
+
+def test_a_run_cut_off_in_its_first_epoch_starts_again(tmp_path, drawn, sets):
+    straight, _ = run(tmp_path / "straight", sets[0], replace(CONFIG, epochs=2))
+    cut_off = CutOff(drawn["train_images"], drawn["train_annotations"], PlainTransform(flip=True))
+    cut_off.cut = 0
+    with pytest.raises(PowerCut):
+        run(tmp_path / "cut", cut_off, replace(CONFIG, epochs=2))
+    resumed, result = run(tmp_path / "cut", sets[0], replace(CONFIG, epochs=2), resume=True)
+    assert_same_weights(resumed, straight)
+    assert len(result["metrics"]) == 2
+
+
+def test_a_finished_run_has_nothing_left_to_do(tmp_path, sets):
+    model, first = run(tmp_path, sets[0], replace(CONFIG, ema_decay=0.9))
+    resumed, again = run(tmp_path, sets[0], replace(CONFIG, ema_decay=0.9), resume=True)
+    assert again["metrics"] == first["metrics"]
+    assert_same_weights(resumed, model)

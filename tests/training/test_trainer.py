@@ -1,0 +1,100 @@
+"""The order of the data, and what happens when a number is none."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from defdetr_ref import checkpoints
+from defdetr_ref.training import NonFiniteLoss
+from defdetr_ref.training.distributed import ProcessGroup
+from defdetr_ref.training.trainer import _train_loader
+from tests.training.runs import CONFIG, new_model, order, run
+
+
+def test_order_depends_on_seed_and_epoch_only(sets):
+    loader = _train_loader(sets[0], CONFIG, ProcessGroup())
+    torch.manual_seed(3)
+    first = [order(loader, epoch) for epoch in range(3)]
+    torch.manual_seed(4)
+    assert [order(_train_loader(sets[0], CONFIG, ProcessGroup()), epoch) for epoch in range(3)] == first
+    assert first[0] != first[1] != first[2]
+    assert order(_train_loader(sets[0], replace(CONFIG, seed=6), ProcessGroup()), 0) not in first  # and no shifted copy
+    assert all(len(set(sum(batches, []))) == 6 for batches in first)  # 2 batches of 3; the seventh image waits
+
+
+def test_processes_share_the_batches_of_one(sets):
+    config = replace(CONFIG, batch_size=4)
+    alone = order(_train_loader(sets[0], config, ProcessGroup()), 2)
+    shares = [order(_train_loader(sets[0], config, ProcessGroup(rank, 2)), 2) for rank in range(2)]
+    assert [sorted(batch) for batch in alone] == [sorted(a + b) for a, b in zip(*shares, strict=True)]
+
+
+def test_batches_that_cannot_be_made(sets):
+    with pytest.raises(ValueError, match="batch_size 3 cannot be shared equally by 2 processes"):
+        _train_loader(sets[0], CONFIG, ProcessGroup(0, 2))
+    with pytest.raises(ValueError, match="7 images, fewer than one batch of 8"):
+        _train_loader(sets[0], replace(CONFIG, batch_size=8), ProcessGroup())
+
+
+def test_augmentation_and_order_change_from_epoch_to_epoch(tmp_path, sets):
+    seen = []
+
+    class Watched(Dataset):  # a wrapper, as a Subset is
+        dataset = sets[0]
+
+        def __len__(self):
+            return len(self.dataset)
+
+        def __getitem__(self, index):
+            seen.append((self.dataset._epoch.item(), index))
+            return self.dataset[index]
+
+    run(tmp_path / "run", Watched(), replace(CONFIG, epochs=3))
+    epochs, order = zip(*seen, strict=True)
+    assert epochs == (0,) * 6 + (1,) * 6 + (2,) * 6
+    assert order[:6] != order[6:12] != order[12:]
+
+
+class BreakAt:
+    """A forward hook that spoils one output of the model in one training step (from 1)."""
+
+    def __init__(self, step):
+        self.step, self.calls = step, 0
+
+    def __call__(self, module, inputs, outputs):
+        self.calls += module.training
+        if module.training and self.calls == self.step:
+            outputs["aux_outputs"][0]["pred_logits"] = outputs["aux_outputs"][0]["pred_logits"] * math.nan
+
+
+def test_a_loss_that_is_no_number_stops_training(tmp_path, sets):
+    model = new_model()
+    model.register_forward_hook(BreakAt(step=4))
+    with pytest.raises(NonFiniteLoss) as caught:
+        run(tmp_path, sets[0], model=model)
+    message = str(caught.value)
+    assert "step 4 (epoch 2): loss_ce_0, total became NaN" in message and str(tmp_path / "last.pt") in message
+    assert "\n" not in message
+    last = checkpoints.read(tmp_path / "last.pt")
+    assert last["epoch"] == 1 and all(value.isfinite().all() for value in last["model"].values())
+    assert len((tmp_path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
+
+
+def test_a_loss_that_is_no_number_in_the_first_epoch(tmp_path, sets):
+    model = new_model()
+    model.register_forward_hook(BreakAt(step=2))
+    with pytest.raises(NonFiniteLoss, match="step 2 .*there is no checkpoint yet"):
+        run(tmp_path, sets[0], model=model)
+    assert not (tmp_path / "last.pt").exists()
+
+
+def test_a_gradient_that_is_infinite_stops_training(tmp_path, sets):
+    model = new_model()
+    model.encoder.layers[0].attention.value_proj.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(NonFiniteLoss, match="step 1 .*: gradient became NaN or infinite"):
+        run(tmp_path, sets[0], model=model)
+    assert all(parameter.isfinite().all() for parameter in model.parameters())
