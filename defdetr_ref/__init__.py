@@ -25,13 +25,11 @@ __all__ = [
     "pad_images",
     "postprocess",
 ]
-LATER = {  # imported when first used: they bring matplotlib and pycocotools
-    **{name: f"{__name__}.{name}" for name in ("data", "evaluation", "explain", "training")},
-    "exercises": f"{__name__}.course.exercises",  # the notebooks' short name
-}
+# Imported when first used: they bring matplotlib and pycocotools.
+LATER = ("data", "evaluation", "exercises", "explain", "training")
 
 
 def __getattr__(name: str) -> ModuleType:
     if name in LATER:
-        return importlib.import_module(LATER[name])
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,13 @@ def test_importing_the_package_leaves_pictures_and_evaluation_out():
     assert result.stdout.strip() == "[]"
 
 
+def test_exercises_have_a_short_name():
+    import defdetr_ref.exercises
+    from defdetr_ref.course import exercises
+
+    assert sys.modules["defdetr_ref.exercises"] is exercises is defdetr_ref.exercises
+
+
 def test_recording_leaves_evaluation_out():
     code = "import sys, defdetr_ref.explain.recording, defdetr_ref.inference; print('pycocotools' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
