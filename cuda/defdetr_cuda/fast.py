@@ -14,7 +14,7 @@ float16 or bfloat16; locations, weights and every sum are float32. The grid coun
 from numba import cuda, float32, int32, int64
 
 from defdetr_cuda import memory
-from defdetr_cuda.memory import (  # fmt: skip
+from defdetr_cuda.memory import (
     ALIGNMENT,
     advance,
     dot,

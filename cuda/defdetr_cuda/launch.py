@@ -96,7 +96,12 @@ def _value_for(kernel: str, value: Tensor) -> tuple[Tensor, str]:
     """`value` as the kernel wants it, and the name of its dtype: the textbook kernel reads no 16-bit numbers."""
     if kernel == "textbook" and value.dtype != torch.float64:
         value = value.float()
-    return value, str(value.dtype).removeprefix("torch.")
+    return value, _dtype_name(value)
+
+
+def _dtype_name(value: Tensor) -> str:
+    """As the plans name it: "float32"."""
+    return str(value.dtype).removeprefix("torch.")
 
 
 def _coordinate_dtype(value: Tensor) -> torch.dtype:
@@ -156,7 +161,7 @@ def _configured(compiled, grid: tuple[int, int, int], threads: int, device: torc
 
 def why_not_fast(value: Tensor) -> str | None:
     """Why the fast kernel cannot take `value` (N, S, M, D), in words; None if it can."""
-    dtype, channels = str(value.dtype).removeprefix("torch."), value.shape[-1]
+    dtype, channels = _dtype_name(value), value.shape[-1]
     if dtype not in PER_LANE:
         return f"the fast kernel takes float32, float16 or bfloat16 values, not {value.dtype}"
     together = PER_LANE[dtype]
