@@ -7,7 +7,6 @@ campaign that is killed leaves only a temporary folder behind.
 import importlib
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -129,6 +128,8 @@ class Run:
 
 def _child(folder: Path, arguments: list[str], log: Path, changed: bool, cache: Path | None) -> None:
     """Never returns."""
+    import resource  # not on Windows, which has no fork either; the rest of this file can be imported there
+
     status = WRONG_TREE
     try:
         os.setpgid(0, 0)
