@@ -3,10 +3,7 @@
 import pytest
 import torch
 
-from defdetr_ref.explain import (
-    AttentionRecord,
-    ForwardPass,
-)
+from defdetr_ref.explain import AttentionRecord, ForwardPass
 from tests.explain.records import BATCH, HEIGHT, QUERIES, TOKENS, WIDTH, a_record
 
 

@@ -2,9 +2,7 @@
 
 import torch
 
-from defdetr_ref.explain import (
-    AttentionRecord,
-)
+from defdetr_ref.explain import AttentionRecord
 
 BATCH, QUERIES, HEADS, LEVELS, POINTS = 2, 7, 3, 2, 5
 

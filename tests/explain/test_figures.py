@@ -6,13 +6,7 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from defdetr_ref.explain import (
-    figure_facts,
-    plot_curves,
-    plot_predictions,
-    plot_refinement,
-    plot_sampling_points,
-)
+from defdetr_ref.explain import figure_facts, plot_curves, plot_predictions, plot_refinement, plot_sampling_points
 from defdetr_ref.explain.style import category_colour
 from tests.explain.records import HEIGHT, QUERIES, WIDTH, a_record, artists, corners
 

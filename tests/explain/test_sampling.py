@@ -5,10 +5,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from defdetr_ref.explain import (
-    plot_attention_pair,
-    plot_sampling_points,
-)
+from defdetr_ref.explain import plot_attention_pair, plot_sampling_points
 from defdetr_ref.explain.style import displayable, region_around
 from tests.explain.records import HEADS, HEIGHT, LEVELS, POINTS, WIDTH, artists, corners
 

@@ -8,14 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from defdetr_ref.explain import (
-    plot_sampling_points,
-)
+from defdetr_ref.explain import plot_sampling_points
 from defdetr_ref.explain.style import INK, displayable, region_around, text_colour
-from tests.explain.records import (
-    HEIGHT,
-    WIDTH,
-)
+from tests.explain.records import HEIGHT, WIDTH
 
 
 def test_a_region_keeps_proportions_and_stays_in_the_image():

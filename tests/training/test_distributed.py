@@ -14,10 +14,7 @@ from torch import nn
 from defdetr_ref import checkpoints
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.training import train
-from tests.training.runs import (
-    CONFIG,
-    new_model,
-)
+from tests.training.runs import CONFIG, new_model
 
 SCRIPT = """
 import sys

@@ -10,13 +10,7 @@ import torch
 from defdetr_ref import checkpoints
 from defdetr_ref.evaluation import METRICS
 from defdetr_ref.training.trainer import Trainer
-from tests.training.runs import (
-    CONFIG,
-    TRAIN_IMAGES,
-    assert_same_weights,
-    new_model,
-    run,
-)
+from tests.training.runs import CONFIG, TRAIN_IMAGES, assert_same_weights, new_model, run
 
 
 def test_a_run_writes_what_it_did(tmp_path, sets):
