@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32, Int64
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -249,35 +249,39 @@ def _remove_images(content: dict[str, Any], file_names: set[str]) -> None:
 def _targets(content: dict[str, Any]) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, int]]:
     """Boxes xyxy (n, 4) in pixels and labels (n,) per image, and how many annotations were left out and why.
 
-    As in the published code: no crowds, boxes clipped to the image, then only those with some width and height. Boxes
-    that are not finite leave `content` too. Arrays, because a tensor per image would cost worker processes a file
-    handle each.
+    Boxes that are not finite leave `content` too. Arrays, because a tensor per image would cost worker processes a
+    file handle each.
     """
-    position = {image["id"]: index for index, image in enumerate(content["images"])}
-    boxes: list[list[list[float]]] = [[] for _ in position]
-    labels: list[list[int]] = [[] for _ in position]
+    of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
     dropped = {"not finite": 0, "crowd": 0, "degenerate": 0}
-    finite = []
-    for annotation in content["annotations"]:
-        x, y, width, height = annotation["bbox"]
-        if not np.isfinite(annotation["bbox"]).all():
-            dropped["not finite"] += 1
-            continue
-        finite.append(annotation)
-        if annotation.get("iscrowd"):
-            dropped["crowd"] += 1
-            continue
-        index = position[annotation["image_id"]]
-        boxes[index].append([x, y, x + width, y + height])
-        labels[index].append(annotation["category_id"])
+    finite = [annotation for annotation in content["annotations"] if np.isfinite(annotation["bbox"]).all()]
+    dropped["not finite"] = len(content["annotations"]) - len(finite)
     content["annotations"] = finite
+    for annotation in finite:
+        of_image[annotation["image_id"]].append(annotation)
 
-    kept_boxes, kept_labels = [], []
-    for record, image_boxes, image_labels in zip(content["images"], boxes, labels, strict=True):
-        every = torch.tensor(image_boxes, dtype=torch.float32).reshape(-1, 4)
-        clipped = clip_boxes(every, (record["height"], record["width"]))
-        kept = has_area(clipped)
-        dropped["degenerate"] += int((~kept).sum())
-        kept_boxes.append(clipped[kept].numpy())
-        kept_labels.append(np.array(image_labels, dtype=np.int64)[kept.numpy()])
-    return kept_boxes, kept_labels, dropped
+    boxes, labels = [], []
+    for record in content["images"]:
+        annotations = of_image[record["id"]]
+        crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
+        image_boxes, image_labels = learnable_boxes(annotations, (record["height"], record["width"]))
+        dropped["crowd"] += crowds
+        dropped["degenerate"] += len(annotations) - crowds - len(image_labels)
+        boxes.append(image_boxes)
+        labels.append(image_labels)
+    return boxes, labels, dropped
+
+
+def learnable_boxes(
+    annotations: list[dict[str, Any]], size: tuple[int, int]
+) -> tuple[Float32[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
+    """Boxes xyxy in pixels and labels of one image of (height, width), as a detector is trained on them.
+
+    As in the published code: no crowds, boxes clipped to the image, then only those with some width and height.
+    """
+    single = [annotation for annotation in annotations if not annotation.get("iscrowd")]
+    corners = [[x, y, x + width, y + height] for x, y, width, height in (one["bbox"] for one in single)]
+    clipped = clip_boxes(torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), size)
+    labels = np.array([annotation["category_id"] for annotation in single], dtype=np.int64)
+    kept = has_area(clipped).numpy()
+    return clipped.numpy()[kept], labels[kept]

@@ -19,7 +19,7 @@ NORMAL = DigitsConfig(image_size=SIZE, empty_fraction=0)
 
 @pytest.fixture(scope="module")
 def sources():
-    return load_sources(0)
+    return load_sources()
 
 
 def corners(annotation):
@@ -32,7 +32,20 @@ def test_no_scan_is_in_both_splits(sources):
     assert not train & val and len(train | val) == 1797 and 0.19 < len(val) / 1797 < 0.21
     for part in sources.values():
         assert np.bincount(part.digits, minlength=10).min() > 20
-    assert set(load_sources(1)["val"].numbers.tolist()) != val
+
+
+def test_what_is_held_out_is_held_out_for_every_seed(tmp_path, sources):
+    held_out = set(sources["val"].numbers.tolist())
+    for seed in (0, 7):
+        paths = write_digits(tmp_path / str(seed), train=20, val=30, seed=seed, progress=False)
+        shown = {
+            split: {
+                one["scan"]
+                for one in json.loads(paths[f"{split}_annotations"].read_text(encoding="utf-8"))["annotations"]
+            }
+            for split in ("train", "val")
+        }
+        assert len(shown["val"]) > 30 and shown["val"] <= held_out and not shown["train"] & held_out
 
 
 def test_the_photographs_are_cut_in_two(sources):

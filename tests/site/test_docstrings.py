@@ -67,6 +67,7 @@ PUBLIC = [
     "defdetr_ref.checkpoints",
     "defdetr_ref.data.coco",
     "defdetr_ref.data.digits",
+    "defdetr_ref.data.drawn",
     "defdetr_ref.data.shapes",
     "defdetr_ref.data.transforms",
     "defdetr_ref.data.writing",
