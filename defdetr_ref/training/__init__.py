@@ -13,6 +13,7 @@ A run lives in one folder:
 | metrics.jsonl | a line for every epoch: mean of every loss term, gradient norm, learning rate, seconds, AP …  |
 | last.pt       | weights, optimizer and epoch after the last finished epoch; `resume=True` goes on from here   |
 | best.pt       | the weights of the epoch with the highest AP                                                  |
+| epoch-N.pt    | the weights after epoch N, where they were to be kept                                         |
 
 Everything random in an epoch (order of the images, augmentation, dropout) is drawn from the seed and the epoch's
 number alone, and the learning rate is a function of the step. So there is no state of a generator or a scheduler to

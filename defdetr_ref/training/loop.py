@@ -1,7 +1,7 @@
 """From the first epoch to the last."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ def train(
     progress: bool = True,
     notes: dict[str, Any] | None = None,
     measure: Callable[[nn.Module], dict[str, Any]] | None = None,
+    keep_epochs: Collection[int] = (),
 ) -> dict[str, Any]:
     """Train `model` in place and write the run into `run_folder`.
 
     model: on the device to train on, with `model.config`.
-    train_set, val_set: CocoDetection, or anything that yields (image, target) as it does (val_set also needs `coco` and
-        `image_ids`). Without val_set nothing is evaluated.
+    train_set, val_set: CocoDetection, DrawnDataset, or anything that yields (image, target) as they do (val_set also
+        needs `coco` and `image_ids`). Without val_set nothing is evaluated.
     run_folder: where the run's files go, see `defdetr_ref.training`; it is made if need be.
     config: how to train.
     resume: go on after the last finished epoch; the other arguments must be those of the first time, except that there
@@ -42,6 +43,7 @@ def train(
     notes: what else to keep in every checkpoint, beside the categories' names and how images are resized; numbers,
         strings, dicts.
     measure: called with the model after every epoch; what it returns joins the epoch's record and must fit into JSON.
+    keep_epochs: numbers of epochs, from 1, whose weights stay as epoch-N.pt.
 
     Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder
     already holds a run, and NonFiniteLoss.
@@ -63,7 +65,7 @@ def train(
                 record = _one_epoch(trainer, val_set, bar, measure)
                 if group.is_main_process:
                     run.add_metrics(record)
-                    trainer.save({**notes_of(train_set), **(notes or {})}, record.get("AP"))
+                    trainer.save({**notes_of(train_set), **(notes or {})}, record.get("AP"), keep_epochs)
                     if progress:
                         bar.write(_format_record(record))
                 group.barrier()

@@ -1,9 +1,11 @@
 """Which parameter learns how fast, and when."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from defdetr_ref.training.config import TrainConfig
 
@@ -37,3 +39,18 @@ def lr_factor(step: int, steps_per_epoch: int, config: TrainConfig) -> float:
         return warmup * (1 + math.cos(math.pi * step / (config.epochs * steps_per_epoch))) / 2
     drop_epoch = max(1, config.epochs * 4 // 5) if config.drop_epoch is None else config.drop_epoch
     return warmup * (0.1 if step >= drop_epoch * steps_per_epoch else 1.0)
+
+
+def warming_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """A running average for `AveragedModel` that follows closely at first and holds on to `decay` later.
+
+    Step n (from 1) keeps a share min(decay, (1 + n) / (10 + n)) of what was there: with decay alone the first weights,
+    which are random, would weigh for thousands of steps. The usual rule of TensorFlow and timm.
+    """
+
+    @torch.no_grad()
+    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+        share = min(decay, (1 + float(steps)) / (10 + float(steps)))
+        torch._foreach_lerp_(averaged, current, 1 - share)
+
+    return update

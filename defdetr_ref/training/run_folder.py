@@ -21,6 +21,10 @@ class RunFolder:
         self.config, self.metrics = folder / "config.json", folder / "metrics.jsonl"
         self.last, self.best = folder / "last.pt", folder / "best.pt"
 
+    def kept(self, epoch: int) -> Path:
+        """Where the weights after `epoch` (from 1) stay, if they are to be kept."""
+        return self.folder / f"epoch-{epoch}.pt"
+
     def check(self, config: TrainConfig, resume: bool) -> None:
         """Raises ValueError if a new run would overwrite an old one, or if a resumed one would become another run.
 

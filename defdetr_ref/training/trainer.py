@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 from tqdm import tqdm
 
@@ -18,7 +19,7 @@ from defdetr_ref.evaluation import coco_metrics, predict
 from defdetr_ref.losses import DetectionLoss
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.distributed import ProcessGroup, training_device
-from defdetr_ref.training.optimisation import lr_factor, parameter_groups
+from defdetr_ref.training.optimisation import lr_factor, parameter_groups, warming_average
 from defdetr_ref.training.run_folder import RunFolder
 
 
@@ -39,7 +40,7 @@ class Trainer:
         )
         self.average = None
         if config.ema_decay is not None:
-            self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
+            self.average = AveragedModel(self.model, multi_avg_fn=warming_average(config.ema_decay))
         self.parallel = DistributedDataParallel(self.model) if group.world_size > 1 else self.model
         self.train_set, self.loader = train_set, _train_loader(train_set, config, group)
         self.epoch, self.best_ap = 0, -math.inf  # epochs done; highest AP so far
@@ -105,12 +106,17 @@ class Trainer:
         detections = predict(self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False)
         return coco_metrics(val_set.coco, self.group.all_gather(detections), val_set.image_ids)
 
-    def save(self, notes: dict[str, Any], ap: float | None) -> None:
-        """Write last.pt, and best.pt if `ap` is the highest so far; None means that it is not known."""
+    def save(self, notes: dict[str, Any], ap: float | None, keep_epochs: Collection[int] = ()) -> None:
+        """Write last.pt, and best.pt if `ap` is the highest so far; None means that it is not known.
+
+        An epoch of `keep_epochs` gets a file of its own. It comes first: a run that stops here repeats the epoch.
+        """
         notes = {**notes, "epoch": self.epoch, "train_config": dataclasses.asdict(self.config)}
         if ap is not None and ap > self.best_ap:
             self.best_ap = ap
             checkpoints.save(self.run.best, self.evaluated_model, **notes, AP=ap)
+        if self.epoch in keep_epochs:
+            checkpoints.save(self.run.kept(self.epoch), self.evaluated_model, **notes)
         state = {"optimizer": self.optimizer.state_dict(), "best_ap": self.best_ap}
         if self.average is not None:
             state |= {"unaveraged_model": self.model.state_dict(), "averaged_steps": int(self.average.n_averaged)}

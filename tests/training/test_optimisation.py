@@ -7,6 +7,7 @@ import torch
 
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
 from defdetr_ref.training import TrainConfig, lr_factor, parameter_groups
+from defdetr_ref.training.optimisation import warming_average
 from tests.training.runs import CONFIG, TRAIN_IMAGES, new_model, run
 
 
@@ -96,3 +97,15 @@ def test_training_learns(tmp_path, sets):
 def test_impossible_values_are_named(wrong):
     with pytest.raises(ValueError, match=f"TrainConfig: {next(iter(wrong))} must"):
         TrainConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("decay", "steps", "share"), [(0.9, 1, 2 / 11), (0.9, 50, 51 / 60), (0.9, 500, 0.9), (0.0, 9, 0.0)]
+)
+def test_the_running_average_warms_up(decay, steps, share):
+    averaged = [torch.tensor([[1.0, 5.0]]), torch.tensor([-2.0])]
+    current = [torch.tensor([[3.0, 6.0]]), torch.tensor([8.0])]
+    warming_average(decay)(averaged, current, torch.tensor(steps))
+    torch.testing.assert_close(averaged[0], torch.tensor([[3 - 2 * share, 6 - share]]))
+    torch.testing.assert_close(averaged[1], torch.tensor([8 - 10 * share]))
+    assert torch.equal(current[1], torch.tensor([8.0]))
