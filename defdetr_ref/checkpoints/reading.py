@@ -12,6 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from defdetr_ref.checkpoints.integrity import CheckpointError, damaged, verify_digests, verify_zip
+from defdetr_ref.checkpoints.quantisation import dequantise
 from defdetr_ref.checkpoints.writing import FORMAT, decode_notes
 
 HALF = (torch.float16, torch.bfloat16)
@@ -73,7 +74,8 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError):
         raise damaged(path, "the metadata of its header") from None
-    weights = {key: tensor.float() if tensor.dtype in HALF else tensor for key, tensor in tensors.items()}
+    weights = dequantise(tensors)
+    weights = {key: tensor.float() if tensor.dtype in HALF else tensor for key, tensor in weights.items()}
     return {**described, "config": config, "model": weights, **notes}
 
 

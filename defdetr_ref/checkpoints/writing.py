@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from defdetr_ref.checkpoints.integrity import METADATA, CheckpointError, bytes_of, digests
+from defdetr_ref.checkpoints.quantisation import quantise
 
 FORMAT = "defdetr-ref 1"
 OWN_ENTRIES = ("format", "model_class", "config", "model")  # of our files; whatever else they hold are notes
@@ -24,6 +25,7 @@ SAFETENSORS_DTYPES = {
     torch.bfloat16: "BF16",
     torch.int64: "I64",
     torch.int32: "I32",
+    torch.int8: "I8",
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
@@ -43,8 +45,8 @@ def save_safetensors(path: str | os.PathLike, model: nn.Module, *, dtype: torch.
 
     path: whose name should end in .safetensors, by which `read` knows the format
     model: whose config and weights are stored
-    dtype: torch.float16 or torch.bfloat16 stores floating-point weights in half the space; they are read back as
-        float32. None stores them as they are
+    dtype: torch.float16 or torch.bfloat16 stores floating-point weights in half the space, torch.int8 in a quarter,
+        with a scale for each output channel; they are read back as float32. None stores them as they are
     notes: numbers, strings, lists and dicts with keys that are strings, or numbers without fractions; they are stored
         as JSON
 
@@ -147,8 +149,12 @@ def _with_lists(value: Any) -> Any:
 
 def _rounded(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """Floating-point tensors in `dtype`. Raises ValueError for another dtype, and for what becomes infinite in it."""
+    if dtype == torch.int8:
+        return quantise(tensors)
     if dtype not in (torch.float16, torch.bfloat16):
-        raise ValueError(f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16 or, with None, as is")
+        raise ValueError(
+            f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16, torch.int8 or, with None, as is"
+        )
     rounded = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     for key, tensor in tensors.items():
         if not torch.equal(tensor.isfinite(), rounded[key].isfinite()):

@@ -14,6 +14,7 @@ from defdetr_ref.evaluation import jsonable
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.distributed import process_group, training_device
 from defdetr_ref.training.run_folder import RunFolder
+from defdetr_ref.training.sync_batch_norm import synchronise_batch_norms
 from defdetr_ref.training.trainer import Trainer
 
 
@@ -51,6 +52,8 @@ def train(
     run = RunFolder(Path(run_folder))
     with process_group(training_device(model)) as group:
         run.check(config, resume)
+        if group.world_size > 1:
+            synchronise_batch_norms(model)
         trainer = Trainer(model, train_set, run, config, group)
         group.barrier()  # everyone has looked into the folder before the first file is written
         if resume:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from defdetr_ref import checkpoints
 from defdetr_ref.data.coco import CocoDetection
@@ -20,21 +19,16 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.training.test_distributed import train_one_step_without_batch_norm
-train_one_step_without_batch_norm(Path({drawn!r}), Path(sys.argv[1]))
+from tests.training.test_distributed import train_one_step
+train_one_step(Path({drawn!r}), Path(sys.argv[1]))
 """
 
 
-def train_one_step_without_batch_norm(drawn, folder):
-    """One step over 6 images, which one process or two can take. Batch norm would see only its process's images."""
-    model = new_model(dropout=0.0)
-    for module in list(model.backbone.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, nn.GroupNorm(8, child.num_features))
+def train_one_step(drawn, folder):
+    """One step over 6 images, which one process or two can take."""
     train_set, val_set = (CocoDetection(drawn / split, drawn / f"{split}.json") for split in ("train", "val"))
     config = replace(CONFIG, epochs=1, batch_size=6)
-    result = train(model, train_set, folder, config, val_set=val_set, progress=False)
+    result = train(new_model(dropout=0.0), train_set, folder, config, val_set=val_set, progress=False)
     assert len(result["metrics"]) == 1
 
 
@@ -60,3 +54,9 @@ def test_two_processes_equal_one(tmp_path, drawn):
     a, b = (torch.cat([state[index]["exp_avg"].flatten() for index in sorted(state)]) for state in states)
     assert a.norm().item() == pytest.approx(0.1 * CONFIG.clip_norm, rel=1e-3)
     assert (a - b).norm() < 1e-4 * a.norm()
+    # Batch norm has seen all six images in both, so its running statistics are the same, too.
+    weights = [checkpoints.read(tmp_path / folder / "last.pt")["model"] for folder in ("one", "two")]
+    running = [key for key in weights[0] if "running_" in key]
+    assert len(running) > 10
+    for key in running:
+        torch.testing.assert_close(weights[1][key], weights[0][key], rtol=1e-5, atol=1e-6)
