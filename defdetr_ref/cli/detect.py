@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from torch import nn
 
-from defdetr_ref import checkpoints
+from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
 from defdetr_ref.inference import evaluation_mode, postprocess
 
@@ -21,7 +21,9 @@ COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr detect`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument("--checkpoint", default="runs/demo/last.pt", metavar="FILE", help="(default %(default)s)")
+    parser.add_argument(
+        "--checkpoint", default=zoo.PREFIX + "shapes", metavar="FILE", help="or zoo:NAME (default %(default)s)"
+    )
     parser.add_argument("--threshold", type=float, default=0.3, help="lowest score to show (default %(default)s)")
     parser.add_argument("--out", default="detections", metavar="FOLDER", help="for the pictures (default %(default)s)")
     common.add_device_option(parser)
@@ -31,13 +33,15 @@ def run(args: argparse.Namespace) -> None:
     """For each picture print its boxes; write NAME.boxes.png for each and detections.json for all of them."""
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold {args.threshold}: scores lie between 0 and 1")
-    if not Path(args.checkpoint).is_file():
+    weights = zoo.path_of(args.checkpoint)
+    if not weights.is_file():
         raise FileNotFoundError(
-            f"there is no checkpoint {args.checkpoint}; train one with `defdetr demo`, or name one with --checkpoint"
+            f"there is no checkpoint {weights}; train one with `defdetr demo`, or leave --checkpoint out: then the "
+            "zoo's detector of drawn shapes is taken"
         )
-    notes = checkpoints.read(args.checkpoint)
+    notes = checkpoints.read(weights)
     names, transform = notes.get("categories", {}), common.eval_transform(notes.get("resize", "paper"))
-    model = checkpoints.build_model(args.checkpoint).to(common.pick_device(args.device))
+    model = checkpoints.build_model(weights).to(common.pick_device(args.device))
     paths = [Path(image) for image in args.images]
     pictures = [open_picture(path) for path in paths]
     out = Path(args.out)

@@ -4,14 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
-from defdetr_ref import checkpoints
+from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
 from defdetr_ref.evaluation import evaluate, jsonable, table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr eval`."""
-    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="such as runs/first/best.pt")
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="such as runs/first/best.pt, or zoo:shapes")
     common.add_data_options(parser)
     parser.add_argument("--split", choices=("train", "val"), default="val", help="of --data (default %(default)s)")
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="(default %(default)s)")
@@ -25,8 +25,9 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError(f"--batch-size {args.batch_size}: it must be at least 1")
     device = common.pick_device(args.device)
     files = common.split_files(args, args.split)
-    notes = checkpoints.read(args.checkpoint)
-    model = checkpoints.build_model(args.checkpoint).to(device)
+    path = zoo.path_of(args.checkpoint)
+    notes = checkpoints.read(path)
+    model = checkpoints.build_model(path).to(device)
     dataset = common.load_dataset(files, args)
     common.require_classes(dataset, files, model.config.num_classes)
     dataset.transform = common.eval_transform(notes.get("resize", "paper" if dataset.size_classes is None else "none"))

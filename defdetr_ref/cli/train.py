@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from defdetr_ref import checkpoints
+from defdetr_ref import checkpoints, zoo
 from defdetr_ref.backbone import ResNet50, load_imagenet
 from defdetr_ref.cli import common
 from defdetr_ref.config import PRESETS, DeformableDETRConfig
@@ -36,7 +36,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", choices=tuple(PRESETS), default="tiny", help="the model (default %(default)s)")
     parser.add_argument("--set", nargs="+", default=[], metavar="FIELD=VALUE", help="change fields of the preset")
     parser.add_argument("--dense", action="store_true", help="DETR's dense attention instead of the deformable one")
-    parser.add_argument("--init", metavar="CHECKPOINT", help="start from these weights and their config")
+    parser.add_argument("--init", metavar="CHECKPOINT", help="start from these weights and their config; zoo:NAME too")
     parser.add_argument(
         "--backbone-weights", metavar="FILE", help="ResNet-50 of ImageNet; 'none': random (default: download)"
     )
@@ -109,7 +109,7 @@ def build_model(args: argparse.Namespace, num_classes: int) -> nn.Module:
     if args.resume and last.is_file():
         return checkpoints.build_model(last)
     if args.init:
-        return checkpoints.build_model(args.init)
+        return checkpoints.build_model(zoo.path_of(args.init))
     config = DeformableDETRConfig.preset(args.preset, **{"num_classes": num_classes, **overrides(args.set)})
     if args.dense:
         from defdetr_ref.dense import DetrBaseline as Detector

@@ -15,6 +15,11 @@ PICTURE_TEXTS = {
         f"of at least {SCORE_THRESHOLD:g}. They are the first validation images, not the best ones. Nothing was "
         "suppressed or merged: the detector is trained to answer once for each object.",
     ),
+    "shipped": (
+        "What longer training finds",
+        "The same images and the same kind of detector, but one that comes with the package and was trained for much "
+        "longer (its numbers are above).",
+    ),
     "attention": (
         "Where it looks",
         "One row for an object: a small one, a medium one and a large one. Every circle is a point that was read from "
@@ -52,9 +57,10 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
         "Quality, %": {METRIC_NAMES.get(name, name): percent(report[name]) for name in METRICS},
         "Effort": {
             "parameters": f"{report['parameters']:,}",
-            "training images": f"{images['train']:,}",
+            "new images in each epoch": f"{images['train']:,}",
             "epochs": str(settings["train"]["epochs"]),
             "batch size": str(settings["train"]["batch_size"]),
+            "processes": str(settings["processes"]),
             "seed": str(settings["seed"]),
             "drawing the data": duration(seconds["draw"]),
             "training": duration(seconds["train"]),
@@ -64,9 +70,16 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
             "device": machine["device"],
         },
     }
+    if "shipped" in report:
+        shipped = report["shipped"]
+        tables["The one that ships, %"] = {
+            **{METRIC_NAMES[name]: percent(shipped["metrics"][name]) for name in SHIPPED_METRICS},
+            "training steps": f"{shipped['steps']:,}",
+        }
+    seen = settings["train"]["epochs"] * images["train"]
     lead = (
-        f"A small Deformable DETR, trained from random weights on {images['train']:,} drawn images of "
-        f"{settings['data']} and judged on {images['val']:,} others."
+        f"A small Deformable DETR, trained from random weights on {seen:,} drawn images of {settings['data']} and "
+        f"judged on {images['val']:,} others."
         + (" This was a quick run: everything works, but nothing was learned yet." if settings["quick"] else "")
     )
     tables_text = (
@@ -79,6 +92,8 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
     write_page(page, "Deformable DETR: the demo", lead, tables_text, tables, pictures, f"Made with {versions}.")
     return page
 
+
+SHIPPED_METRICS = ("AP", "AP50", "AP_small", "AP_medium", "AP_large")
 
 METRIC_NAMES = {
     "AP": "AP, overlap 0.50 to 0.95",

@@ -5,8 +5,9 @@
 | file                                  | holds                                                          |
 |---------------------------------------|----------------------------------------------------------------|
 | index.html                            | the report, opens from disk                                    |
-| predictions.png, attention.png,       | its pictures                                                   |
-| refinement.png, curves.png            |                                                                |
+| predictions.png, shipped.png,         | its pictures; "shipped" is of the detector that comes with the |
+| attention.png, refinement.png,        | package, trained for much longer, if there is one for the data |
+| curves.png                            |                                                                |
 | explorer.html                         | every query of three images, to click through                  |
 | metrics.json                          | the twelve metrics, settings, versions, seconds of every part  |
 | config.json, metrics.jsonl, last.pt … | the training run, see `defdetr_ref.training`                   |
@@ -17,19 +18,19 @@ Called again on the same folder, it goes on where it stopped.
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
+from torch import nn
 
+from defdetr_ref import zoo
 from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.data.coco import CocoDetection
-from defdetr_ref.data.digits import write_digits
-from defdetr_ref.data.shapes import write_shapes
-from defdetr_ref.data.transforms import PlainTransform
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.demo.page import EmbeddedSection, PictureSection
 from defdetr_ref.demo.report import EXPLORER_TEXT, PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
 from defdetr_ref.detector import DeformableDETR
@@ -37,14 +38,10 @@ from defdetr_ref.evaluation import evaluate, jsonable
 from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions, save_explorer
 from defdetr_ref.inference import evaluation_mode, postprocess
 from defdetr_ref.provenance import machine, versions
-from defdetr_ref.training import TrainConfig, train
+from defdetr_ref.training import TrainConfig, train_in_processes
 
-DATA_SETS: dict[str, Callable[..., dict[str, Path]]] = {"shapes": write_shapes, "digits": write_digits}
-TRAIN_TRANSFORMS = {  # a mirrored shape is a shape, a mirrored digit is none
-    "shapes": PlainTransform(flip=True, flip_vertical=True),
-    "digits": PlainTransform(),
-}
 DATA_SEED = 0  # everyone judges on the same images, whatever the seed of the training
+PROCESSES = 2  # that share the training on a CPU; each takes half of every batch
 
 PICTURED_IMAGES = 6
 EXPLAINED_OBJECTS = 3
@@ -57,27 +54,28 @@ def demo_train_config(data: str = "shapes", seed: int = 0, quick: bool = False) 
     if quick:
         return TrainConfig(epochs=1, batch_size=4, backbone_lr_factor=1.0, seed=seed)
     return TrainConfig(
-        epochs=10,
-        batch_size=8,  # many small steps learn more in ten minutes than few large ones
-        lr=8e-4,
+        epochs=12,
+        batch_size=8,  # many small steps learn more in minutes than few large ones
+        lr=1e-3,
         backbone_lr_factor=1.0,
         lr_slow_factor=1.0,
         clip_norm=1.0,
         schedule="cosine",
         warmup_steps=200,
-        eval_every=3,
+        ema_decay=0.998,
+        eval_every=4,
         seed=seed,
     )
 
 
 def demo_model_config(num_classes: int, quick: bool = False) -> DeformableDETRConfig:
-    """The `tiny` preset; with `quick`, as little of it as still has every part."""
+    """The `compact` preset; with `quick`, as little of it as still has every part."""
     smallest = {"d_model": 32, "d_ffn": 64, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 10}
-    return DeformableDETRConfig.preset("tiny", num_classes=num_classes, **(smallest if quick else {}))
+    return DeformableDETRConfig.preset("compact", num_classes=num_classes, **(smallest if quick else {}))
 
 
 def demo_image_counts(quick: bool = False) -> dict[str, int]:
-    """How many images are drawn for each split."""
+    """How many images: "train" are drawn for each epoch, "val" to judge on."""
     return {"train": 8, "val": 6} if quick else {"train": 2000, "val": 500}
 
 
@@ -90,20 +88,22 @@ def run(
 ) -> Path:
     """Draw, train, evaluate and explain; returns the path of the report, `out`/index.html.
 
-    data: "shapes" or "digits". data_folder: where the images are drawn to, or lie already; data/<name> by default.
+    data: "shapes" or "digits". data_folder: where the images are drawn to, or lie already; data/<name>-demo by default.
     seed: of the training. quick: a few images and one epoch, to see that everything works; the detector is useless.
 
     Raises ValueError for an unknown `data`, and if `out` holds a run that was started with other settings.
     """
-    if data not in DATA_SETS:
-        raise ValueError(f"demo: data is {data!r}; choose {' or '.join(DATA_SETS)}")
+    if data not in DRAWN_SETS:
+        raise ValueError(f"demo: data is {data!r}; choose {' or '.join(DRAWN_SETS)}")
     out = Path(out)
-    folder = Path(data_folder or Path("data") / (f"{data}-quick" if quick else data))
+    folder = Path(data_folder or Path("data") / f"{data}-{'quick' if quick else 'demo'}")
     seconds: dict[str, float] = {}
 
-    with _step(1, f"draw {data} into {folder}", seconds, "draw"):
-        paths = DATA_SETS[data](folder, **demo_image_counts(quick), seed=DATA_SEED, progress=not quick)
-        train_set, val_set = _open(paths, TRAIN_TRANSFORMS[data])
+    counts = demo_image_counts(quick)
+    with _step(1, f"draw {counts['val']} images of {data} to judge on, into {folder}", seconds, "draw"):
+        paths = DRAWN_SETS[data].write(folder, train=1, val=counts["val"], seed=DATA_SEED, progress=not quick)
+        val_set = CocoDetection(paths["val_images"], paths["val_annotations"], cache=True)
+    train_set = DRAWN_SETS[data].training_images(images=counts["train"], seed=seed)
     torch.manual_seed(seed)
     model = DeformableDETR(demo_model_config(max(train_set.categories) + 1, quick)).to(_device())
     config = demo_train_config(data, seed, quick)
@@ -111,19 +111,26 @@ def run(
     resume = (out / "config.json").exists()
     if resume:
         _require_same_model(out, model.config)
+    processes = PROCESSES if _device() == "cpu" and torch.get_num_threads() >= PROCESSES and not quick else 1
     epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
-    story = f"train {_parameter_count(model) / 1e6:.1f} million parameters on {len(train_set)} images, {epochs}"
+    story = f"train {_parameter_count(model) / 1e6:.1f} million parameters, {epochs} of {len(train_set)} new images"
     with _step(2, story + (f"; going on with the run in {out}" if resume else ""), seconds, "train"):
-        rows = train(model, train_set, out, config, val_set=val_set, resume=resume, progress=not quick)["metrics"]
+        options = {"val_set": val_set, "resume": resume, "progress": not quick}
+        rows = train_in_processes(processes, model, train_set, out, config, **options)["metrics"]
     seconds["train"] = sum(row["seconds"] for row in rows)  # of all calls, where the run was interrupted
 
     with _step(3, f"evaluate on {len(val_set)} images it has not seen", seconds, "evaluate"):
         metrics = jsonable(evaluate(model, val_set, batch_size=config.batch_size, progress=not quick))
+        shipped = zoo.load(data) if data in zoo.names() else None
+        if shipped is not None:
+            shipped_metrics = jsonable(evaluate(shipped, val_set, batch_size=config.batch_size, progress=not quick))
     with _step(4, "draw the pictures", seconds, "pictures"):
-        pictures = draw_pictures(model, val_set, rows, out)
+        pictures = draw_pictures(model, val_set, rows, out, shipped)
 
-    settings = {"data": data, "seed": seed, "quick": quick, "images": demo_image_counts(quick)}
+    settings = {"data": data, "seed": seed, "quick": quick, "images": counts, "processes": processes}
     report = _report(metrics, settings, model, config, seconds)
+    if shipped is not None:
+        report["shipped"] = {"name": data, "steps": zoo.card(data)["steps"], "metrics": shipped_metrics}
     (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8", newline="\n")
     page = write_report(out, report, pictures)
     print(f"AP {percent(metrics['AP'])}, AP50 {percent(metrics['AP50'])}; open {page}")
@@ -169,19 +176,25 @@ def _step(number: int, what: str, seconds: dict[str, float], part: str) -> Itera
     print(f"      {duration(seconds[part])}", flush=True)
 
 
-def _open(paths: dict[str, Path], transform: PlainTransform) -> tuple[CocoDetection, CocoDetection]:
-    """Training and validation set; decoded images stay in memory, they are few and small."""
-    train_set = CocoDetection(paths["train_images"], paths["train_annotations"], transform, cache=True)
-    return train_set, CocoDetection(paths["val_images"], paths["val_annotations"], cache=True)
-
-
 def draw_pictures(
-    model: DeformableDETR, val_set: CocoDetection, rows: list[dict[str, Any]], out: Path
+    model: DeformableDETR,
+    val_set: CocoDetection,
+    rows: list[dict[str, Any]],
+    out: Path,
+    shipped: nn.Module | None = None,
 ) -> list[PictureSection]:
-    """Write the four pictures and the explorer into `out`; returns their sections of the report."""
+    """Write the pictures and the explorer into `out`; returns their sections of the report.
+
+    model: the demo's.
+    val_set: whose first images are shown.
+    rows: the records of the training's epochs.
+    out: the folder.
+    shipped: a detector that was trained for longer, to be shown beside it.
+    """
     with evaluation_mode(model):
         figures = {
             "predictions": _predictions(model, val_set),
+            **({} if shipped is None else {"shipped": _predictions(shipped, val_set)}),
             **_explained(model, val_set),
             "curves": plot_curves(rows),
         }
@@ -189,17 +202,18 @@ def draw_pictures(
         figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
     samples = _first_samples(val_set, EXPLORED_IMAGES, least_objects=EXPLAINED_OBJECTS)
     save_explorer(out / "explorer.html", model, [image for image, _ in samples], categories=val_set.categories)
-    sections = [PictureSection(title, text, f"{name}.png") for name, (title, text) in PICTURE_TEXTS.items()]
+    sections = [PictureSection(*PICTURE_TEXTS[name], f"{name}.png") for name in figures]
     return [*sections, EmbeddedSection(*EXPLORER_TEXT, "explorer.html")]
 
 
-def _predictions(model: DeformableDETR, val_set: CocoDetection) -> Figure:
+def _predictions(model: nn.Module, val_set: CocoDetection) -> Figure:
     """Truth beside predictions for the first images that hold an object."""
     samples = _first_samples(val_set, PICTURED_IMAGES, least_objects=1)
     images, targets = [image for image, _ in samples], [target for _, target in samples]
     detections = []
     for image, target in samples:
-        detections += postprocess(model(image[None].to(_device())), [target["size"]])
+        device = next(model.parameters()).device
+        detections += postprocess(model(image[None].to(device)), [target["size"]])
     return plot_predictions(images, targets, detections, val_set.categories, score_threshold=SCORE_THRESHOLD)
 
 

@@ -40,7 +40,7 @@ MISTAKES = {
     "missing checkpoint": ("eval {tmp}/no.pt --data {drawn}", "no.pt does not exist"),
     "no checkpoint": ("eval {tmp}/broken.json --data {drawn}", "broken.json"),
     "empty batch": ("eval {last} --data {drawn} --batch-size 0", "--batch-size 0"),
-    "nothing trained yet": ("detect {drawn}/val/000001.png", "runs/demo/last.pt"),
+    "nothing trained yet": ("detect {drawn}/val/000001.png --checkpoint runs/demo/last.pt", "runs/demo/last.pt"),
     "missing picture": ("detect {tmp}/cat.png --checkpoint {last} --out {new}", "cat.png"),
     "no picture": ("detect {tmp}/broken.json --checkpoint {last} --out {new}", "cannot be read as a picture"),
     "impossible threshold": ("detect {drawn}/val/000001.png --threshold 30", "--threshold 30"),

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from defdetr_ref import zoo
 from defdetr_ref.demo import report
 from defdetr_ref.demo import run as demo
 from defdetr_ref.evaluation import METRICS
 
 SHOWN = ("predictions.png", "attention.png", "refinement.png", "curves.png", "explorer.html")
+
+
+def shown(data: str) -> set[str]:
+    """The files that the page shows: where the zoo has a detector for the data, its predictions, too."""
+    return {*SHOWN, *(["shipped.png"] if data in zoo.names() else [])}
 
 
 def test_unknown_data_is_refused_before_anything_is_written(tmp_path):
@@ -69,8 +75,8 @@ def finished(request) -> tuple[str, Path]:
 
 @pytest.mark.slow
 def test_every_file_is_there(finished):
-    _, folder = finished
-    for name in ("index.html", "metrics.json", "metrics.jsonl", "config.json", "last.pt", *SHOWN):
+    data, folder = finished
+    for name in ("index.html", "metrics.json", "metrics.jsonl", "config.json", "last.pt", *shown(data)):
         assert (folder / "out" / name).stat().st_size > 0, name
 
 
@@ -85,14 +91,24 @@ def test_metrics_hold_figures_settings_and_times(finished):
     assert set(report["seconds"]) == {"draw", "train", "evaluate", "pictures"} and min(report["seconds"].values()) >= 0
     assert report["machine"]["cpu_count"] >= 1 and report["parameters"] > 10_000
     assert {"python", "torch", "defdetr-ref"} <= set(report["versions"])
+    assert ("shipped" in report) == (data in zoo.names())
+
+
+@pytest.mark.slow
+def test_the_shipped_detector_is_compared_on_the_same_images(shapes_run):
+    report = json.loads((shapes_run / "out" / "metrics.json").read_text(encoding="utf-8"))
+    shipped = report["shipped"]
+    assert shipped["metrics"]["AP"] > 0.5 > report["AP"] and shipped["steps"] == zoo.card("shapes")["steps"]
+    text = (shapes_run / "out" / "index.html").read_text(encoding="utf-8")
+    assert f"{100 * shipped['metrics']['AP']:.1f}" in text and f"{shipped['steps']:,}" in text
 
 
 @pytest.mark.slow
 def test_the_page_refers_to_existing_files_beside_it_only(finished):
-    _, folder = finished
+    data, folder = finished
     text = (folder / "out" / "index.html").read_text(encoding="utf-8")
     files = set(re.findall(r'(?:src|href)="([^"]*)"', text))
-    assert files == set(SHOWN)
+    assert files == shown(data)
     assert all((folder / "out" / name).is_file() for name in files)
     assert "http" not in text
 
@@ -110,7 +126,8 @@ def test_called_again_it_goes_on_with_the_run(shapes_run, capsys):
     assert again["seconds"]["train"] == report["seconds"]["train"]
     assert (out / "attention.png").is_file()
     story = capsys.readouterr().out
-    for words in ("[1/4] draw shapes", "8 images, 1 epoch; going on with the run", "[4/4]", str(out / "index.html")):
+    going_on = "1 epoch of 8 new images; going on with the run"
+    for words in ("[1/4] draw 6 images of shapes", going_on, "[4/4]", str(out / "index.html")):
         assert words in story
 
 

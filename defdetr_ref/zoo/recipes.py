@@ -1,0 +1,84 @@
+"""How each detector of the zoo is made: data, model, training."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.data.drawn import DrawnDataset
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
+from defdetr_ref.dense import DetrBaseline
+from defdetr_ref.detector import DeformableDETR
+from defdetr_ref.training import TrainConfig
+
+MODELS: dict[str, type[nn.Module]] = {"DeformableDETR": DeformableDETR, "DetrBaseline": DetrBaseline}
+IMAGES_PER_EPOCH = 2000  # an epoch is a unit of counting here: no image comes twice
+
+PLAIN = {"box_refine": False, "two_stage": False}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the numbers of one detector.
+
+    summary: what it is, in a sentence.
+    data: a key of DRAWN_SETS.
+    train: how it is trained; one epoch is IMAGES_PER_EPOCH new images.
+    model_class: a key of MODELS.
+    model: fields that differ from the `compact` preset.
+    kept_epochs: epochs whose weights ship as well.
+    """
+
+    summary: str
+    data: str
+    train: TrainConfig
+    model_class: str = "DeformableDETR"
+    model: dict[str, Any] = field(default_factory=dict)
+    kept_epochs: tuple[int, ...] = ()
+
+    def new_model(self) -> nn.Module:
+        """The model with the first weights of the recipe's seed."""
+        classes = max(DRAWN_SETS[self.data].categories) + 1
+        config = DeformableDETRConfig.preset("compact", num_classes=classes, **self.model)
+        torch.manual_seed(self.train.seed)
+        return MODELS[self.model_class](config)
+
+    def train_set(self) -> DrawnDataset:
+        """New images in every epoch, drawn as `defdetr draw` does by default."""
+        return DRAWN_SETS[self.data].training_images(images=IMAGES_PER_EPOCH, seed=self.train.seed)
+
+
+def schedule(epochs: int, **changes: Any) -> TrainConfig:
+    """The backbone starts from random weights, so everything learns at the full rate; what counts is the average."""
+    settings = dict(
+        epochs=epochs,
+        batch_size=8,
+        lr=1e-3,
+        backbone_lr_factor=1.0,
+        lr_slow_factor=1.0,
+        clip_norm=1.0,
+        schedule="cosine",
+        warmup_steps=200,
+        ema_decay=0.999,
+        eval_every=8,
+    )
+    return TrainConfig(**{**settings, **changes})
+
+
+RECIPES: dict[str, Recipe] = {
+    "shapes": Recipe(
+        "Two stages, refined boxes, five kinds of shapes.", "shapes", schedule(72), kept_epochs=(1, 2, 4, 9, 20, 40)
+    ),
+    "digits": Recipe("Two stages, refined boxes, handwritten digits over photographs.", "digits", schedule(48)),
+    "shapes-one-stage": Recipe(
+        "Learned queries whose boxes every decoder layer corrects.", "shapes", schedule(48), model={"two_stage": False}
+    ),
+    "shapes-plain": Recipe(
+        "The plain Deformable DETR: learned queries, one stage, no refinement.", "shapes", schedule(48), model=PLAIN
+    ),
+    "shapes-detr": Recipe(
+        "DETR, with dense attention, otherwise like shapes-plain.", "shapes", schedule(72), "DetrBaseline", PLAIN
+    ),
+}

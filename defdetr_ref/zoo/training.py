@@ -1,0 +1,92 @@
+"""Making a detector of the zoo: train it, judge it on images that nobody trained on, write its weights and its card."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from defdetr_ref import checkpoints
+from defdetr_ref.data.coco import CocoDetection
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
+from defdetr_ref.evaluation import evaluate, jsonable
+from defdetr_ref.provenance import machine, versions
+from defdetr_ref.training import train
+from defdetr_ref.zoo.recipes import RECIPES, Recipe
+
+VALIDATION = {"images": 300, "seed": 1}  # looked at while settings were chosen and while a detector trains
+TEST = {"images": 500, "seed": 1000}  # looked at once, for the card
+
+
+def train_detector(name: str, folder: Path, *, progress: bool = True) -> Path:
+    """Train the detector called `name`, or go on with it, and `publish` it; returns the path of its weights.
+
+    folder: gets a folder of the run and one for images, and at the end NAME.safetensors and NAME.json.
+
+    Raises ValueError for an unknown name, and if the folder holds a run with other settings.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"there is no recipe for {name!r}; choose from {', '.join(RECIPES)}")
+    recipe, run = RECIPES[name], folder / name
+    train(
+        recipe.new_model(),
+        recipe.train_set(),
+        run,
+        recipe.train,
+        val_set=held_out(recipe.data, folder, **VALIDATION),
+        resume=(run / "config.json").exists(),
+        progress=progress,
+        keep_epochs=recipe.kept_epochs,
+    )
+    return publish(name, recipe, folder, progress=progress)
+
+
+def held_out(data: str, folder: Path, *, images: int, seed: int) -> CocoDetection:
+    """`images` of the validation split of a drawn set, drawn into `folder` unless they are there."""
+    name = f"{data}-{seed}-{images}"
+    paths = DRAWN_SETS[data].write(folder / "images" / name, train=1, val=images, seed=seed, progress=False)
+    return CocoDetection(paths["val_images"], paths["val_annotations"], cache=True)
+
+
+def publish(name: str, recipe: Recipe, folder: Path, *, progress: bool = True) -> Path:
+    """Write what ships: weights in half precision, those of kept epochs in eight bits, and the card.
+
+    What is judged is what ships: the weights as they are read from the files.
+    """
+    test_set = held_out(recipe.data, folder, **TEST)
+    records = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    def ship(source: str, target: str, dtype: torch.dtype) -> dict[str, Any]:
+        path = folder / f"{target}.safetensors"
+        epoch = checkpoints.read(folder / name / source)["epoch"]
+        notes = {"categories": DRAWN_SETS[recipe.data].categories, "resize": "none", "epoch": epoch}
+        checkpoints.save_safetensors(path, checkpoints.build_model(folder / name / source), dtype=dtype, **notes)
+        metrics = jsonable(evaluate(checkpoints.build_model(path), test_set, progress=progress))
+        return {"metrics": metrics, "bytes": path.stat().st_size, "stored": str(dtype).removeprefix("torch.")}
+
+    content = {
+        "name": name,
+        "summary": recipe.summary,
+        "command": f"defdetr zoo train {name}",
+        "data": recipe.data,
+        "test": TEST,
+        **ship("last.pt", name, torch.float16),
+        "epochs": {
+            str(epoch): ship(f"epoch-{epoch}.pt", f"{name}-epoch-{epoch}", torch.int8) for epoch in recipe.kept_epochs
+        },
+        "parameters": sum(one.numel() for one in checkpoints.build_model(folder / name / "last.pt").parameters()),
+        "steps": len(records) * (len(recipe.train_set()) // recipe.train.batch_size),
+        "seconds": round(sum(record["seconds"] for record in records)),
+        "seed": recipe.train.seed,
+        "model_class": recipe.model_class,
+        "model": dataclasses.asdict(recipe.new_model().config),
+        "train": dataclasses.asdict(recipe.train),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    partial = folder / f"{name}.json.partial"
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
+    os.replace(partial, folder / f"{name}.json")
+    return folder / f"{name}.safetensors"
