@@ -4,6 +4,7 @@
 |--------------|--------------------------------------------------|--------------------------------------|
 | `benchmarks` | docs/benchmarks/*.json, and the .png beside each | `make bench`, `make gpu`             |
 | `studies`    | docs/studies/cost.json, docs/studies/convergence | `defdetr study cost`, `… convergence` |
+| `zoo`        | the cards in defdetr_ref/zoo/weights             | `defdetr zoo train NAME`             |
 """
 
 import json
@@ -15,6 +16,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from defdetr_ref import zoo
+from defdetr_ref.cli.zoo import format_card, table
 from defdetr_ref.studies import convergence, cost
 
 NONE_YET = "No results are stored here yet; `{command}` writes them."
@@ -63,6 +66,17 @@ class Studies(Results):
             content = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
             yield "**What does it cost?** Counted and measured. Notebook 12 reads the same file."
             yield from ("", *text_block(cost.table(content)))
+
+
+class Zoo(Results):
+    command = "defdetr zoo train NAME"
+
+    def lines(self, docs: Path) -> Iterator[str]:
+        cards = [zoo.card(name) for name in zoo.names()]
+        if cards:
+            yield from text_block(table(cards))
+        for card in cards:
+            yield from (f"## `{card['name']}`", "", *text_block(format_card(card)))
 
 
 def text_block(text: str) -> list[str]:
@@ -122,4 +136,5 @@ def detector_lines(detector: dict[str, Any]) -> Iterator[str]:
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("benchmarks", Benchmarks)
     app.add_directive("studies", Studies)
+    app.add_directive("zoo", Zoo)
     return {"parallel_read_safe": True}

@@ -76,6 +76,9 @@ PUBLIC = [
     "defdetr_ref.explain",
     "defdetr_ref.ops",
     "defdetr_ref.training",
+    "defdetr_ref.zoo",
+    "defdetr_ref.zoo.recipes",
+    "defdetr_ref.zoo.training",
     "defdetr_cuda",
 ]
 FEW = 3  # parameters that a signature alone can explain

@@ -1,7 +1,9 @@
 """Measurements on their way to the site."""
 
 import pytest
-from site_parts.results import benchmark_cell, benchmark_lines, machine_lines
+from site_parts.results import Zoo, benchmark_cell, benchmark_lines, machine_lines
+
+from defdetr_ref import zoo
 
 TIMES = {"torch": {"milliseconds": 20.0, "speedup": 1.0}, "numba": {"milliseconds": 2.5, "speedup": 8.0}}
 RESULTS = {
@@ -49,3 +51,11 @@ def test_tests_on_a_gpu_are_counted():
 
 def test_a_cell_without_a_time():
     assert benchmark_cell(None) == "–"
+
+
+def test_every_detector_of_the_zoo_has_its_card_on_the_page():
+    text = "\n".join(Zoo.lines(None, None))
+    assert zoo.names() and all(f"## `{name}`" in text for name in zoo.names())
+    for name in zoo.names():
+        card = zoo.card(name)
+        assert card["command"] in text and f"{100 * card['metrics']['AP_small']:.1f}" in text
