@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from defdetr_ref.cli.draw import SETS
 from defdetr_ref.demo import report
 from defdetr_ref.demo import run as demo
 from defdetr_ref.evaluation import METRICS
@@ -15,9 +16,15 @@ SHOWN = ("predictions.png", "attention.png", "refinement.png", "curves.png", "ex
 
 
 def test_unknown_data_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="data is 'coco'; choose shapes or digits"):
+    with pytest.raises(ValueError, match=f"data is 'coco'; choose {' or '.join(demo.DATA_SETS)}"):
         demo.run(tmp_path / "out", data="coco")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_can_be_drawn_is_what_the_demo_takes():
+    tables = list(demo.DATA_SETS), list(demo.TRAIN_TRANSFORMS)
+    wanted = "SETS in defdetr_ref/cli/draw.py, DATA_SETS and TRAIN_TRANSFORMS in defdetr_ref/demo/run.py"
+    assert tables == (list(SETS), list(SETS)), f"{wanted} must name the same sets, in the same order"
 
 
 def test_the_seed_reaches_the_training_and_the_backbone_learns():
