@@ -9,7 +9,7 @@
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
-#   make notebooks                   run the notebooks again and store their outputs
+#   make notebooks [NOTEBOOKS=…]     run the notebooks again, or these, and store their outputs
 
 PYTHON ?= python3
 DATA ?= shapes
@@ -60,8 +60,13 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
+# What differs from run to run or from machine to machine is not stored: times, how a cell's text was cut, Python's version.
+STORED_ALIKE := --ExecutePreprocessor.record_timing=False \
+	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
+	--ClearMetadataPreprocessor.enabled=True --ClearMetadataPreprocessor.clear_cell_metadata=False \
+	--ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', ('language_info', 'name')}"
 notebooks: $(VENV)/.lab
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True $(NOTEBOOKS)
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace $(STORED_ALIKE) $(NOTEBOOKS)
 
 clean:
 	rm -rf $(VENV) build runs data docs/_build docs/notebooks *.egg-info

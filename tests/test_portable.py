@@ -55,13 +55,14 @@ def faults(source: str, *, shipped: bool) -> list[str]:
     for call, writes in text_file_calls(tree):
         given = {keyword.arg for keyword in call.keywords}
         if "encoding" not in given:
-            found.append(f"line {call.lineno}: a text file without encoding")
+            found.append(f'line {call.lineno}: a text file without encoding; add encoding="utf-8"')
         if writes and shipped and "newline" not in given:
-            found.append(f"line {call.lineno}: a text file is written without newline")
+            found.append(f'line {call.lineno}: a text file is written without newline; add newline="\\n"')
     for node in ast.walk(tree):
         if shipped and isinstance(node, ast.Import | ast.ImportFrom):
             modules = {alias.name for alias in node.names} | {getattr(node, "module", None)}
-            found += [f"line {node.lineno}: the module {name} is not everywhere" for name in modules & POSIX_MODULES]
+            absent = modules & POSIX_MODULES
+            found += [f"line {node.lineno}: the module {name} is not everywhere; do without it" for name in absent]
         if shipped and isinstance(node, ast.Attribute) and ast.unparse(node) in POSIX_NAMES:
             found.append(f"line {node.lineno}: {ast.unparse(node)} is not everywhere; use getattr")
     return found
@@ -69,14 +70,17 @@ def faults(source: str, *, shipped: bool) -> list[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_works_on_every_system(path):
-    assert faults(path.read_text(encoding="utf-8"), shipped=path.relative_to(ROOT).parts[0] in SHIPPED) == []
+    place = path.relative_to(ROOT)
+    found = faults(path.read_text(encoding="utf-8"), shipped=place.parts[0] in SHIPPED)
+    assert not found, "\n".join(f"{place}: {fault}" for fault in found)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebooks_work_on_every_system(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    assert faults("\n".join(code), shipped=True) == []
+    found = faults("\n".join(code), shipped=True)
+    assert not found, "\n".join(f"{path.name}, its code in one piece: {fault}" for fault in found)
 
 
 @pytest.mark.parametrize(

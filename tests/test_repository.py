@@ -1,8 +1,10 @@
 """What stands at the root for tools and people: metadata, citation, changelog, continuous integration."""
 
+import json
 import os
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -66,11 +68,27 @@ PLACEHOLDER = re.compile(r"(?:^|[/_])n?(?:NN|name)\b|NN_")
 
 
 def test_what_contributors_are_sent_to_is_there():
-    if not (ROOT / "defdetr_ref" / "course").is_dir():
-        pytest.skip("the course has no folder of its own yet")
     paths = [path for path in PATH.findall(CONTRIBUTING) if not PLACEHOLDER.search(path)]
     assert len(paths) > 30
-    assert [path for path in paths if not (ROOT / path).is_file()] == []
+    gone = [path for path in paths if not (ROOT / path).is_file()]
+    assert not gone, f"CONTRIBUTING.md names {', '.join(gone)}, where no file is: name what is there now"
+
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_readme_lists_every_notebook():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    missing = [f"| [{path.name[:2]}](notebooks/{path.name}) |" for path in NOTEBOOKS]
+    missing = [row for row in missing if row not in readme]
+    assert not missing, f"README.md's table of notebooks lacks the rows that begin with {' and '.join(missing)}"
+
+
+@pytest.mark.parametrize(("path", "following"), list(pairwise(NOTEBOOKS)), ids=lambda path: path.name)
+def test_every_notebook_leads_to_the_next(path, following):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    end = "".join(cells[-1]["source"]).partition("**Next:**")[2]
+    assert f"]({following.name})" in end, f"end {path.name} with a line **Next:** [NN · title]({following.name})"
 
 
 def test_commands_of_contributors_are_targets():
@@ -78,7 +96,7 @@ def test_commands_of_contributors_are_targets():
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([\w-]+)", CONTRIBUTING, re.MULTILINE))
     assert {"test", "test-fast", "test-random", "notebooks"} <= named
-    assert named - targets <= {"mutants"}
+    assert named <= targets, f"CONTRIBUTING.md: the Makefile has no {' and no '.join(sorted(named - targets))}"
 
 
 # ------------------------------------------------------------------------------------------ continuous integration

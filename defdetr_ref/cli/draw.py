@@ -8,7 +8,7 @@ SETS = ("shapes", "digits")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr draw`."""
-    parser.add_argument("set", choices=SETS, help="coloured shapes, or handwritten digits on textured ground")
+    parser.add_argument("set", choices=SETS, help="coloured shapes, or handwritten digits on photographs")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="a new folder, or one with this very set")
     parser.add_argument("--train", type=int, default=2000, metavar="N", help="images to train on (default %(default)s)")
     parser.add_argument("--val", type=int, default=500, metavar="N", help="images to evaluate on (default %(default)s)")

@@ -7,7 +7,7 @@ import torch
 
 from defdetr_ref.course.figures.areas import CELL, areas_picture
 from defdetr_ref.course.figures.bilinear import read
-from defdetr_ref.course.figures.map import model_map, notebook_file
+from defdetr_ref.course.figures.map import NOTEBOOKS, model_map
 from tests.browser.waiting import becomes, box, changes, holds
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -104,13 +104,13 @@ def test_arrow_keys_do_not_reach_the_notebook(picture):
 def test_the_map_shows_its_words_and_links_to_pages_of_the_site(page, tmp_path):
     (tmp_path / "00_map.html").write_text("<meta charset=utf-8>" + model_map(), encoding="utf-8")
     page.goto((tmp_path / "00_map.html").as_uri())
-    expect(page.locator(".defdetr-map a")).to_have_count(14)
+    expect(page.locator(".defdetr-map a")).to_have_count(len(NOTEBOOKS) - 1)
     overflowing = """() => [...document.querySelectorAll(".defdetr-map a")]
         .filter((a) => a.scrollWidth > a.clientWidth || a.scrollHeight > a.clientHeight)
         .map((a) => a.textContent)"""
     becomes(page, overflowing, [])
     links = "() => [...document.querySelectorAll('.defdetr-map a')].map((a) => a.getAttribute('href')).sort()"
-    becomes(page, links, [notebook_file(number).replace(".ipynb", ".html") for number in range(1, 15)])
+    becomes(page, links, [f"{name}.html" for name in NOTEBOOKS[1:]])
 
 
 def test_links_of_the_map_are_notebooks_where_the_page_is_no_file_of_the_site(page):

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from defdetr_ref import zoo
+from defdetr_ref.cli.draw import SETS
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.demo import report
 from defdetr_ref.demo import run as demo
 from defdetr_ref.evaluation import METRICS
@@ -21,9 +23,14 @@ def shown(data: str) -> set[str]:
 
 
 def test_unknown_data_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="data is 'coco'; choose shapes or digits"):
+    with pytest.raises(ValueError, match=f"data is 'coco'; choose {' or '.join(DRAWN_SETS)}"):
         demo.run(tmp_path / "out", data="coco")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_can_be_drawn_is_what_the_demo_takes():
+    wanted = "SETS in defdetr_ref/cli/draw.py and DRAWN_SETS in defdetr_ref/data/drawn_sets.py"
+    assert list(DRAWN_SETS) == list(SETS), f"{wanted} must name the same sets, in the same order"
 
 
 def test_the_seed_reaches_the_training_and_the_backbone_learns():

@@ -12,6 +12,7 @@ SHAPES = [(5, 3), (2, 4), (1, 6)]  # H ≠ W, and a level of a single row
 NEEDS_GPU = pytest.mark.skipif(cuda_problem() is not None, reason=str(cuda_problem()))
 EVERY_BACKEND = [pytest.param(name, marks=NEEDS_GPU) if name == "cuda" else name for name in BACKENDS]
 FAST_BACKENDS = EVERY_BACKEND[1:]  # all but the loops, which they are compared with
+TWICE_DIFFERENTIABLE = ("torch",)  # the others must refuse a second derivative in words
 HERE = [name for name in BACKENDS if name != "cuda"]  # those that need no GPU
 
 

@@ -141,7 +141,11 @@ def test_every_parameter_of_many_has_its_line(module):
         for part, names in unexplained(thing).items()
         if names
     }
-    assert wanting == {}, "write a line `name: what it is` into the docstring"
+    sentences = [
+        f"{thing}: write a line `name: what it is` into the docstring for {', '.join(names)}"
+        for thing, names in wanting.items()
+    ]
+    assert not sentences, "\n".join(sentences)
 
 
 def test_the_public_things_are_found():

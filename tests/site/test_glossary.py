@@ -39,7 +39,8 @@ def names_in(thing: Any) -> set[str]:
 
 @pytest.mark.parametrize(("name", "where"), ROWS, ids=[f"{where}:{name}" for name, where in ROWS])
 def test_the_name_is_there(name, where):
-    assert name in names_in(resolve(where))
+    there = name in names_in(resolve(where))
+    assert there, f"docs/glossary.md: defdetr_ref.{where} has no {name}; write the name that it has now"
 
 
 def test_every_row_is_read():

@@ -16,15 +16,21 @@ NAMES = exercises.names()
 @cache
 def mistakes_of(name: str) -> dict:
     module = f"tests.course.exercises.test_n{name[:2]}"
-    assert importlib.util.find_spec(module), f"{module}.py, which lists mistakes, is missing"
+    if not importlib.util.find_spec(module):
+        pytest.fail(f"{module.replace('.', '/')}.py is missing; write it, with MISTAKES that the checks must refuse")
     return importlib.import_module(module).MISTAKES.get(name, {})
 
 
 @pytest.mark.parametrize("notebook", WRITTEN)
 def test_every_notebook_has_its_exercises_and_no_others(notebook):
-    in_module = [exercise.name for exercise in exercises.of_notebook(notebook)]
-    assert in_module, f"notebook {notebook} has no exercise"
-    assert sorted(three_ways.checked(notebook)) == sorted(in_module)
+    file = f"defdetr_ref/course/exercises/n{notebook}.py"
+    if not importlib.util.find_spec(f"{exercises.__name__}.n{notebook}"):
+        pytest.fail(f"notebook {notebook} has no {file}; write it, with an `Exercise` for each blank")
+    in_module = sorted(exercise.name for exercise in exercises.of_notebook(notebook))
+    in_notebook = sorted(three_ways.checked(notebook))
+    assert in_module, f"{file} holds no `Exercise`; write one for each blank of the notebook"
+    if in_module != in_notebook:
+        pytest.fail(f"notebook {notebook} checks {in_notebook}, but {file} holds {in_module}; name both alike")
 
 
 def test_names_are_unique_and_begin_with_their_notebooks_number():
@@ -47,7 +53,8 @@ def test_the_notebooks_blank_does_not_pass(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_plausible_mistake_is_refused(name):
     mistakes = mistakes_of(name)
-    assert len(mistakes) >= 4, f"{name} has only {len(mistakes)} mistakes"
+    file = f"tests/course/exercises/test_n{name[:2]}.py"
+    assert len(mistakes) >= 4, f"{name} has {len(mistakes)} mistakes in {file}; think of at least four"
     for what, mistake in mistakes.items():
         print("accepted or broken:", what)  # shown if this one fails
         three_ways.refuses(name, mistake)

@@ -29,30 +29,32 @@ def links() -> list[ElementTree.Element]:
 
 
 def test_each_notebook_but_the_map_itself_is_linked_once_by_its_number():
-    drawn = [(link.find("b").text[:2], link.get("href")) for link in links()]
-    assert sorted(drawn) == [(f"{number:02d}", notebook_file(number)) for number in range(1, 15)]
+    drawn = sorted((link.find("b").text[:2], link.get("href")) for link in links())
+    expected = [(f"{number:02d}", notebook_file(number)) for number in range(1, len(NOTEBOOKS))]
+    assert drawn == expected, "BOXES in defdetr_ref/course/figures/map.py needs one MapBox for each notebook but 00"
 
 
 def test_links_lead_to_the_notebooks_that_are_there():
-    there = {path.name for path in FOLDER.glob("[0-9][0-9]_*.ipynb")}
-    assert there <= {notebook_file(number) for number in range(len(NOTEBOOKS))}
+    there = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.ipynb"))
+    assert list(NOTEBOOKS) == there, "NOTEBOOKS in defdetr_ref/course/figures/map.py must name the files of notebooks/"
 
 
 def test_names_begin_with_their_number_and_numbers_must_exist():
-    assert [int(name[:2]) for name in NOTEBOOKS] == list(range(15))
-    with pytest.raises(ValueError, match="00 to 14"):
-        notebook_file(15)
+    count = len(NOTEBOOKS)
+    assert [int(name[:2]) for name in NOTEBOOKS] == list(range(count)), "number the notebooks without a gap"
+    with pytest.raises(ValueError, match=f"notebook {count} does not exist; the course has 00 to {count - 1}"):
+        notebook_file(count)
 
 
 def test_boxes_lie_in_a_frame_and_apart_from_each_other():
     for box in BOXES:
         assert FRAME_MARGIN < box.left and box.left + BOX_WIDTH < WIDTH - FRAME_MARGIN
         frames = [frame for frame in FRAMES if frame.top < box.top and box.top + BOX_HEIGHT < frame.top + frame.height]
-        assert len(frames) == 1
+        assert len(frames) == 1, f"the box {box.title!r} must lie inside a frame; move it, or make the frame larger"
     for one in BOXES:
         for other in BOXES:
             apart = abs(one.left - other.left) > BOX_WIDTH or abs(one.top - other.top) > BOX_HEIGHT
-            assert one is other or apart, (one.title, other.title)
+            assert one is other or apart, f"the boxes {one.title!r} and {other.title!r} overlap; move one of them"
     assert max(frame.top + frame.height for frame in FRAMES) < HEIGHT
 
 
