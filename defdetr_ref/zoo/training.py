@@ -23,7 +23,9 @@ TEST = {"images": 500, "seed": 1000}  # looked at once, for the card
 def train_detector(name: str, folder: Path, *, progress: bool = True) -> Path:
     """Train the detector called `name`, or go on with it, and `publish` it; returns the path of its weights.
 
+    name: a key of RECIPES.
     folder: gets a folder of the run and one for images, and at the end NAME.safetensors and NAME.json.
+    progress: show a bar and a line for each epoch.
 
     Raises ValueError for an unknown name, and if the folder holds a run with other settings.
     """
@@ -44,7 +46,13 @@ def train_detector(name: str, folder: Path, *, progress: bool = True) -> Path:
 
 
 def held_out(data: str, folder: Path, *, images: int, seed: int) -> CocoDetection:
-    """`images` of the validation split of a drawn set, drawn into `folder` unless they are there."""
+    """Images of the validation split of a drawn set, drawn into `folder` unless they are there.
+
+    data: a key of DRAWN_SETS.
+    folder: they go into images/ inside it.
+    images: how many; fewer are the first of more.
+    seed: of the set.
+    """
     name = f"{data}-{seed}-{images}"
     paths = DRAWN_SETS[data].write(folder / "images" / name, train=1, val=images, seed=seed, progress=False)
     return CocoDetection(paths["val_images"], paths["val_annotations"], cache=True)
@@ -54,6 +62,11 @@ def publish(name: str, recipe: Recipe, folder: Path, *, progress: bool = True) -
     """Write what ships: weights in half precision, those of kept epochs in eight bits, and the card.
 
     What is judged is what ships: the weights as they are read from the files.
+
+    name: what the files are called.
+    recipe: by which it was trained.
+    folder: holds the folder of the run, and gets the files.
+    progress: show a bar while judging.
     """
     test_set = held_out(recipe.data, folder, **TEST)
     records = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
