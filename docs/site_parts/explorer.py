@@ -1,62 +1,65 @@
-"""The explorer on the site: one file without Python, made from the recording of a trained model.
+"""The explorer on the site: one file without Python, in which a trained detector of the zoo looks at a few images."""
 
-A build cannot train. So what the model did on a few images is stored (docs/explorer/recording.npz: places, weights,
-boxes and scores of every query, but no weights of the model), and the page around it is made anew at every build.
-`python docs/explorer/record.py` stores another recording.
-"""
-
-import json
+from itertools import count
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from docutils import nodes
+from PIL import Image
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from torch import Tensor
 
-from defdetr_ref.explain.explorer.page import first_view, write_explorer_page
-from defdetr_ref.explain.explorer.state import State
+from defdetr_ref import zoo
+from defdetr_ref.data.coco import learnable_boxes
+from defdetr_ref.data.shapes import ShapesConfig, draw_shapes
+from defdetr_ref.data.transforms import normalize
+from defdetr_ref.data.writing import image_generator
+from defdetr_ref.explain.explorer.page import first_view, open_images, write_explorer_page
+from defdetr_ref.explain.explorer.state import State, describe
 
-RECORDING = Path("explorer") / "recording.npz"
+DETECTOR = "shapes"
+IMAGES, LEAST_OBJECTS = 2, 3
 PAGE = "explorer_page.html"
 FRAME = '<iframe class="explorer-frame" src="_static/{page}" title="The explorer"></iframe>'
 
 
-def read_recording(path: Path) -> tuple[State, dict[str, Any]]:
-    """What the page shows, and where it is from: {"epochs_done", "epochs", "command", "images", …}."""
-    with np.load(path, allow_pickle=False) as content:
-        metadata = json.loads(content["metadata"].tobytes())
-        origin = json.loads(content["origin"].tobytes())
-        return State(metadata, content["table"].tobytes(), content["heat"].tobytes()), origin
+def shown_images() -> list[Tensor]:
+    """The first images with enough objects of the set on which the detector's card judges it, normalised (3, H, W)."""
+    config, seed = ShapesConfig(), zoo.card(DETECTOR)["test"]["seed"]
+    images: list[Tensor] = []
+    for index in count():
+        drawn = draw_shapes(config, image_generator(seed, "val", index))
+        _, labels = learnable_boxes(drawn.annotations, config.size)
+        if len(labels) >= LEAST_OBJECTS:
+            images.append(normalize(Image.fromarray(drawn.pixels)))
+        if len(images) == IMAGES:
+            return images
 
 
-def write_recording(path: Path, state: State, origin: dict[str, Any]) -> None:
-    """The opposite of `read_recording`."""
-    packed = {"metadata": json.dumps(state.metadata).encode(), "origin": json.dumps(origin).encode()}
-    packed |= {"table": state.table, "heat": state.heat}
-    np.savez_compressed(path, **{name: np.frombuffer(content, np.uint8) for name, content in packed.items()})
+def explorer_state() -> State:
+    """Everything that the page shows."""
+    names = dict(enumerate(ShapesConfig().shapes, start=1))
+    return describe(open_images(zoo.load(DETECTOR), shown_images()), names)
 
 
 class ExplorerDirective(SphinxDirective):
     """The explorer in a frame, and one sentence on the model in it."""
 
     def run(self) -> list[nodes.Node]:
-        path = Path(self.env.app.confdir) / RECORDING
-        self.env.note_dependency(str(path))
-        _, origin = read_recording(path)
+        card = zoo.card(DETECTOR)
         return [
             nodes.raw("", FRAME.format(page=PAGE), format="html"),
             *self.parse_text_to_nodes(
-                f"The model in it is the preset `{origin['preset']}`, trained by `{origin['command']}` for "
-                f"{origin['epochs_done']} of {origin['epochs']} epochs. The images are the first {origin['images']} "
-                f"validation images with at least {origin['least_objects']} objects, not chosen by hand."
+                f"The model in it is `zoo:{DETECTOR}`, trained by `{card['command']}`: AP "
+                f"{100 * card['metrics']['AP']:.1f} on {card['test']['images']} images that it had not seen. The two "
+                f"here are the first of those with at least {LEAST_OBJECTS} objects, not chosen by hand."
             ),
         ]
 
 
 def write_page(app: Sphinx, error: Exception | None) -> None:
     if error is None and app.builder.format == "html":
-        state, _ = read_recording(Path(app.confdir) / RECORDING)
+        state = explorer_state()
         write_explorer_page(Path(app.outdir) / "_static" / PAGE, state, first_view(state), "Where the detector looks")
 
 
