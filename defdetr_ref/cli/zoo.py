@@ -58,6 +58,9 @@ def format_card(card: dict[str, Any]) -> str:
         f"judged on: {test['images']} validation images of {card['data']}, seed {test['seed']}; per cent:",
         *(f"  {name:<10}{percent(value):>6}" for name, value in card["metrics"].items()),
     ]
+    for part, shares in card["outside"].items():
+        listed = ", ".join(f"{100 * share:.0f}" for share in shares)
+        lines.append(f"attention weight that reads outside the image, {part}, layer by layer: {listed} %")
     if card["epochs"]:
         lines.append("earlier in the same training:")
         for epoch, one in card["epochs"].items():

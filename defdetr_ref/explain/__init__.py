@@ -22,6 +22,7 @@ from defdetr_ref.explain.recording import (
     record,
     to_pixels,
     token_at,
+    weight_outside,
 )
 from defdetr_ref.explain.sampling import plot_attention_pair, plot_sampling_points, select_points
 
@@ -42,6 +43,7 @@ __all__ = [
     "select_points",
     "to_pixels",
     "token_at",
+    "weight_outside",
 ]
 
 

@@ -243,3 +243,14 @@ def token_at(record: AttentionRecord, x: float | int, y: float | int, level: int
     height, width = record.spatial_shapes[level]
     column, row = min(int(x * width), width - 1), min(int(y * height), height - 1)
     return before + row * width + column
+
+
+def weight_outside(record: AttentionRecord) -> Float[Tensor, " level"]:
+    """The share of the attention weight that falls outside the image on each level, where zeros are read.
+
+    The mean over batch, queries and heads, whose weights sum to 1 over all levels: so does this plus what is read
+    inside. A head that points there reads less than the whole, which its softmax alone would not allow.
+    """
+    x, y = record.sampling_locations.unbind(-1)
+    outside = (x < 0) | (x > 1) | (y < 0) | (y > 1)  # (N, Q, M, L, K)
+    return (record.attention_weights * outside).sum(-1).mean(dim=(0, 1, 2))

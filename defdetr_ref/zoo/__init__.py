@@ -39,7 +39,8 @@ def card(name: str) -> dict[str, Any]:
     """How a detector was made and how good it is.
 
     "metrics": COCO's twelve on "test" images of the validation split, in [0, 1]; "epochs": the same for each earlier
-    one that ships; "command", "train", "model", "seed", "steps", "seconds", "machine", "versions": how it came about;
+    one that ships; "outside": the share of attention weight that reads outside the image, by part and layer;
+    "command", "train", "model", "seed", "steps", "seconds", "machine", "versions": how it came about;
     "parameters", "bytes", "stored": its size. Raises ValueError for an unknown name.
     """
     _require(name)

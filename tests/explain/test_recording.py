@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from defdetr_ref.attention import DeformableAttention, DeformableSampling, MultiScaleDeformableAttention
-from defdetr_ref.explain import ForwardPass, record, to_pixels, token_at
+from defdetr_ref.explain import AttentionRecord, ForwardPass, record, to_pixels, token_at, weight_outside
 
 SHAPES = [(5, 7), (3, 4)]
 BATCH, QUERIES, HEADS, LEVELS, POINTS, D_MODEL = 2, 9, 3, 2, 5, 6
@@ -260,3 +260,13 @@ def test_token_at_finds_the_cell_under_a_point(model, inputs):
 
 def test_a_new_pass_is_empty():
     assert ForwardPass().encoder == [] and ForwardPass().decoder == [] and ForwardPass().outputs is None
+
+
+def test_weight_outside_by_level():
+    """Two images, one query, one head, two levels of two points: inside, on the border, and beyond each side."""
+    locations = torch.tensor(
+        [[[[0.5, 0.5], [-0.1, 0.5]], [[0.5, 1.2], [1.1, 0.3]]], [[[0.0, 1.0], [1.0, 0.0]], [[0.2, -0.01], [0.4, 0.6]]]]
+    )[:, None, None]  # (2, 1, 1, 2, 2, 2)
+    weights = torch.tensor([[[0.1, 0.2], [0.3, 0.4]], [[0.25, 0.25], [0.4, 0.1]]])[:, None, None]
+    found = AttentionRecord("a", "", 0, torch.zeros(2, 1, 2, 2), locations, weights, ((3, 4), (2, 5)))
+    torch.testing.assert_close(weight_outside(found), torch.tensor([(0.2 + 0.0) / 2, (0.7 + 0.4) / 2]))

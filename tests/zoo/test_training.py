@@ -42,6 +42,8 @@ def test_weights_and_card_of_a_recipe(quick, tmp_path):
     for key, tensor in model.state_dict().items():
         torch.testing.assert_close(tensor, trained[key].half().to(tensor.dtype), atol=0, rtol=0)
 
+    assert {part: len(shares) for part, shares in card["outside"].items()} == {"encoder": 1, "decoder": 2}
+    assert all(0 < share < 1 for share in card["outside"]["encoder"])
     assert list(card["epochs"]) == ["1", "2"]
     for epoch, one in card["epochs"].items():
         early = tmp_path / f"quick-epoch-{epoch}.safetensors"
@@ -96,3 +98,8 @@ def test_every_recipe_makes_its_model_and_its_images(name):
     with torch.no_grad():
         assert model(torch.stack(images))["pred_boxes"].shape == (3, model.config.num_queries, 4)
     assert sum(len(target["labels"]) for target in targets) > 0
+
+
+def test_dense_attention_reads_nothing_outside(quick, tmp_path):
+    model = Recipe("Dense.", "shapes", QUICK.train, "DetrBaseline", {**SMALL, **recipes.PLAIN}).new_model()
+    assert training.share_outside(model, held_out("shapes", tmp_path, images=2, seed=9)) == {}
