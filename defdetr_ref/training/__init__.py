@@ -14,7 +14,7 @@ A run lives in one folder:
 |---------------|-----------------------------------------------------------------------------------------------|
 | config.json   | what the run was started with                                                                 |
 | metrics.jsonl | a line for every epoch: mean of every loss term, gradient norm, learning rate, seconds, AP …  |
-| last.pt       | weights, optimizer and epoch after the last finished epoch; `resume=True` goes on from here   |
+| last.pt       | weights, optimizer and epoch after the last trained epoch; `resume=True` goes on from here    |
 | best.pt       | the weights of the epoch with the highest AP                                                  |
 | epoch-N.pt    | the weights after epoch N, where they were to be kept                                         |
 

@@ -55,20 +55,23 @@ def train(
         if group.world_size > 1:
             synchronise_batch_norms(model)
         trainer = Trainer(model, train_set, run, config, group)
+        unfinished = trainer.restore() if resume else None
         group.barrier()  # everyone has looked into the folder before the first file is written
-        if resume:
-            trainer.restore()
         if group.is_main_process:
             run.write_config(model, config)
             run.keep_metrics(trainer.epoch)
+        notes = {**notes_of(train_set), **(notes or {})}
         steps = len(trainer.loader)
         total, done = config.epochs * steps, trainer.epoch * steps
         with tqdm(total=total, initial=done, desc="train", disable=not (progress and group.is_main_process)) as bar:
-            while trainer.epoch < config.epochs:
-                record = _one_epoch(trainer, val_set, bar, measure)
+            while unfinished or trainer.epoch < config.epochs:
+                record, unfinished = unfinished or _train_epoch(trainer, bar), None
+                if group.is_main_process:  # first of all: what comes now may fail, and the epoch is done
+                    trainer.save(notes, record, keep_epochs)
+                record = _judge(trainer, record, val_set, measure)
                 if group.is_main_process:
+                    trainer.save_best(notes, record.get("AP"))
                     run.add_metrics(record)
-                    trainer.save({**notes_of(train_set), **(notes or {})}, record.get("AP"), keep_epochs)
                     if progress:
                         bar.write(_format_record(record))
                 group.barrier()
@@ -77,21 +80,32 @@ def train(
         return {"metrics": run.read_metrics(), "checkpoint": run.last}
 
 
-def _one_epoch(
-    trainer: Trainer, val_set: Dataset | None, bar: tqdm, measure: Callable[[nn.Module], dict[str, Any]] | None
-) -> dict[str, Any]:
-    """Train an epoch, evaluate if it is due, measure, and return the line for metrics.jsonl."""
+def _train_epoch(trainer: Trainer, bar: tqdm) -> dict[str, Any]:
+    """Train an epoch; returns what is known of it before it is evaluated."""
     start = time.perf_counter()
     means = trainer.train_epoch(bar)
     trainer.epoch += 1
-    record = {"epoch": trainer.epoch, "lr": trainer.optimizer.param_groups[0]["lr"], **means}
+    return {
+        "epoch": trainer.epoch,
+        "lr": trainer.optimizer.param_groups[0]["lr"],
+        **means,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def _judge(
+    trainer: Trainer,
+    record: dict[str, Any],
+    val_set: Dataset | None,
+    measure: Callable[[nn.Module], dict[str, Any]] | None,
+) -> dict[str, Any]:
+    """Evaluate the epoch if it is due, and measure; returns the line for metrics.jsonl."""
+    start = time.perf_counter()
     due = trainer.epoch % trainer.config.eval_every == 0 or trainer.epoch == trainer.config.epochs
-    if val_set is not None and due:
-        record |= jsonable(trainer.evaluate(val_set))
-    if measure is not None:
-        record |= measure(trainer.evaluated_model)
-    record["seconds"] = round(time.perf_counter() - start, 2)
-    return record
+    metrics = jsonable(trainer.evaluate(val_set)) if val_set is not None and due else {}
+    measured = measure(trainer.evaluated_model) if measure is not None else {}
+    seconds = round(record["seconds"] + time.perf_counter() - start, 2)
+    return {**record, **metrics, **measured, "seconds": seconds}
 
 
 def _format_record(record: dict[str, Any]) -> str:

@@ -106,33 +106,47 @@ class Trainer:
         detections = predict(self.evaluated_model, mine, batch_size=batch_size, num_workers=workers, progress=False)
         return coco_metrics(val_set.coco, self.group.all_gather(detections), val_set.image_ids)
 
-    def save(self, notes: dict[str, Any], ap: float | None, keep_epochs: Collection[int] = ()) -> None:
-        """Write last.pt, and best.pt if `ap` is the highest so far; None means that it is not known.
+    def save(self, notes: dict[str, Any], record: dict[str, Any], keep_epochs: Collection[int] = ()) -> None:
+        """Write last.pt, from which the run can go on.
 
-        An epoch of `keep_epochs` gets a file of its own. It comes first: a run that stops here repeats the epoch.
+        record: of the epoch, not evaluated as yet. An epoch of `keep_epochs` gets a file of its own. It comes first: a
+        run that stops here repeats the epoch.
         """
-        notes = {**notes, "epoch": self.epoch, "train_config": dataclasses.asdict(self.config)}
-        if ap is not None and ap > self.best_ap:
-            self.best_ap = ap
-            checkpoints.save(self.run.best, self.evaluated_model, **notes, AP=ap)
+        notes = self._signed(notes)
         if self.epoch in keep_epochs:
             checkpoints.save(self.run.kept(self.epoch), self.evaluated_model, **notes)
-        state = {"optimizer": self.optimizer.state_dict(), "best_ap": self.best_ap}
+        state = {"optimizer": self.optimizer.state_dict(), "best_ap": self.best_ap, "record": record}
         if self.average is not None:
             state |= {"unaveraged_model": self.model.state_dict(), "averaged_steps": int(self.average.n_averaged)}
         checkpoints.save(self.run.last, self.evaluated_model, **notes, **state)
 
-    def restore(self) -> None:
-        """Take weights, optimizer and epoch from last.pt. A run that never finished an epoch starts again."""
+    def save_best(self, notes: dict[str, Any], ap: float | None) -> None:
+        """Write best.pt if `ap` is the highest so far; None means that it is not known."""
+        if ap is not None and ap > self.best_ap:
+            self.best_ap = ap
+            checkpoints.save(self.run.best, self.evaluated_model, **self._signed(notes), AP=ap)
+
+    def _signed(self, notes: dict[str, Any]) -> dict[str, Any]:
+        """The notes, and when and how the weights came about."""
+        return {**notes, "epoch": self.epoch, "train_config": dataclasses.asdict(self.config)}
+
+    def restore(self) -> dict[str, Any] | None:
+        """Take weights, optimizer and epoch from last.pt. A run that never finished an epoch starts again.
+
+        Returns the record of the last epoch if the run stopped before it was evaluated, so that it is done now.
+        """
         if not self.run.last.exists():
-            return
+            return None
         state = checkpoints.read(self.run.last)
         checkpoints.load(self.model, state["model"] if self.average is None else state["unaveraged_model"])
         if self.average is not None:
             checkpoints.load(self.average.module, state["model"])
             self.average.n_averaged.fill_(state["averaged_steps"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.best_ap = state["epoch"], state["best_ap"]
+        self.epoch = state["epoch"]
+        records = [one for one in self.run.read_metrics() if one["epoch"] <= self.epoch]
+        self.best_ap = max([state["best_ap"], *(one["AP"] for one in records if one.get("AP") is not None)])
+        return None if any(one["epoch"] == self.epoch for one in records) else state.get("record")
 
 
 def _train_loader(train_set: Dataset, config: TrainConfig, group: ProcessGroup) -> DataLoader:

@@ -78,6 +78,36 @@ def test_resumed_equals_uninterrupted(tmp_path, drawn, sets, changes):
     assert best[0] == best[1]
 
 
+class Damaged(CocoDetection):
+    """A validation set with an image that cannot be read any more in its second use."""
+
+    reads = 0
+
+    def __getitem__(self, index):
+        self.reads += 1
+        if self.reads > len(self):
+            raise ValueError("000002.png cannot be read as an image")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.5, "epochs": 2}])
+def test_an_evaluation_that_fails_costs_no_training(tmp_path, drawn, sets, changes):
+    config = replace(CONFIG, **changes)
+    straight, expected = run(tmp_path / "straight", sets[0], config, val_set=sets[1])
+
+    folder, damaged = tmp_path / "cut", Damaged(drawn["val_images"], drawn["val_annotations"])
+    with pytest.raises(ValueError, match="cannot be read as an image"):
+        run(folder, sets[0], config, val_set=damaged)
+    assert checkpoints.read(folder / "last.pt")["epoch"] == 2  # trained, not evaluated
+    assert len((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()) == 1
+    resumed, result = run(folder, sets[0], config, val_set=sets[1], resume=True)
+
+    assert_same_weights(resumed, straight)
+    assert timeless(result["metrics"]) == timeless(expected["metrics"])
+    best = [checkpoints.read(tmp_path / name / "best.pt") for name in ("straight", "cut")]
+    assert best[0]["epoch"] == best[1]["epoch"] and best[0]["AP"] == best[1]["AP"]
+
+
 def test_more_epochs_may_be_added(tmp_path, sets):
     straight, expected = run(tmp_path / "straight", sets[0])
     run(tmp_path / "two", sets[0], replace(CONFIG, epochs=2))
