@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · demo · lab · study`.
+"""The command line: `defdetr draw · train · eval · detect · convert · demo · lab · study`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -10,9 +10,18 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import demo, detect, draw, evaluate, lab, study, train
+from defdetr_ref.cli import convert, demo, detect, draw, evaluate, lab, study, train
 
-COMMANDS = {"draw": draw, "train": train, "eval": evaluate, "detect": detect, "demo": demo, "lab": lab, "study": study}
+COMMANDS = {
+    "draw": draw,
+    "train": train,
+    "eval": evaluate,
+    "detect": detect,
+    "convert": convert,
+    "demo": demo,
+    "lab": lab,
+    "study": study,
+}
 
 USER_ERROR = 2  # also argparse's own
 INTERRUPTED = 130  # the shells' code for Ctrl-C

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> None:
     """For each picture print its boxes; write NAME.boxes.png for each and detections.json for all of them."""
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold {args.threshold}: scores lie between 0 and 1")
-    if not Path(args.checkpoint).is_file():
+    if not Path(args.checkpoint).exists():  # a file, or a folder of transformers
         raise FileNotFoundError(
             f"there is no checkpoint {args.checkpoint}; train one with `defdetr demo`, or name one with --checkpoint"
         )
