@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from defdetr_ref.weight_files.reading import read, state_dict_of
+
 BATCH_NORM_EPS = 1e-5
 IMAGENET_URL = "https://download.pytorch.org/models/resnet50-0676ba61.pth"  # the weights of the published models
 
@@ -167,19 +169,27 @@ def load_imagenet(backbone: ResNet50, path: str | os.PathLike | None = None) -> 
     """Fill `backbone` with ImageNet weights in torchvision's layout, from `path` or by download.
 
     The classifier's weights in the file are ignored. Raises FileNotFoundError or ConnectionError, saying which file to
-    fetch and where to put it, and ValueError if the file holds something else.
+    fetch and where to put it, and ValueError if the file is damaged or holds something else.
     """
-    state_dict = _imagenet_file(path)
-    state_dict = {key: tensor for key, tensor in state_dict.items() if not key.startswith("fc.")}
-    result = None
-    try:
-        result = backbone.load_state_dict(state_dict, strict=False)
-    except RuntimeError as error:
-        raise ValueError(f"the ImageNet weights do not fit ResNet-50: {error}") from None
-    # Old files lack the batch counters, new ones have them; FrozenBatchNorm2d drops those.
-    if result.missing_keys or result.unexpected_keys:
-        differing = (result.missing_keys + result.unexpected_keys)[:5]
-        raise ValueError(f"the ImageNet weights are not torchvision's ResNet-50: keys that differ include {differing}")
+    name = "the ImageNet weights" if path is None else f"{path}"
+    state_dict = {str(key): tensor for key, tensor in _imagenet_file(path).items()}
+    # Old files lack the batch counters, new ones have them; FrozenBatchNorm2d has none.
+    given = {key for key in state_dict if not key.startswith("fc.") and not key.endswith("num_batches_tracked")}
+    own = backbone.state_dict()
+    differing = sorted(given ^ own.keys())
+    differing += [key for key in own if key in given and not _alike(state_dict[key], own[key])]
+    if differing:
+        raise ValueError(
+            f"{name}: these are not the weights of torchvision's ResNet-50; keys that differ include {differing[:5]}"
+        )
+    not_finite = [key for key in own if not state_dict[key].isfinite().all()]
+    if not_finite:
+        raise ValueError(f"{name}: NaN or infinity in {', '.join(not_finite[:5])}; download {IMAGENET_URL} again")
+    backbone.load_state_dict({key: state_dict[key] for key in own})
+
+
+def _alike(given: object, own: Tensor) -> bool:
+    return isinstance(given, Tensor) and given.shape == own.shape and given.is_floating_point()
 
 
 def _imagenet_file(path: str | os.PathLike | None) -> dict[str, Tensor]:
@@ -187,12 +197,16 @@ def _imagenet_file(path: str | os.PathLike | None) -> dict[str, Tensor]:
     if path is not None:
         if not Path(path).is_file():
             raise FileNotFoundError(f"ImageNet weights {path} do not exist; download {IMAGENET_URL} and name that file")
-        return torch.load(path, map_location="cpu", weights_only=True)
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
+        return state_dict_of(read(path))
+    kept = Path(torch.hub.get_dir()) / "checkpoints" / name
     try:
         return torch.hub.load_state_dict_from_url(IMAGENET_URL, map_location="cpu", weights_only=True, progress=False)
     except OSError as error:
         raise ConnectionError(
             f"could not download the ImageNet weights ({error}); fetch {IMAGENET_URL} on another machine and put it at "
-            f"{folder / name}, or name the file"
+            f"{kept}, or name the file"
+        ) from None
+    except Exception:  # whatever PyTorch says of a file that is cut short
+        raise ValueError(
+            f"the ImageNet weights at {kept} are damaged; delete that file, it is downloaded again"
         ) from None

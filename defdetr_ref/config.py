@@ -1,9 +1,30 @@
 """The model's configuration, and the presets of the paper's Table 1 plus two for a CPU."""
 
-from dataclasses import dataclass, fields, replace
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from defdetr_ref import hugging_face_config
 
 NUM_COCO_CLASSES = 91  # raw category ids 1 to 90; id 0 is never used
 COARSER_LEVEL_STRIDE = 2  # of each level beyond the backbone's
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+# Type of a field -> what its values have to be, as a check and in words.
+KINDS = {
+    int: (_is_int, "a whole number"),
+    float: (lambda value: _is_int(value) or isinstance(value, float), "a number"),
+    bool: (lambda value: isinstance(value, bool), "True or False"),
+    str: (lambda value: isinstance(value, str), "a string"),
+    tuple[int, ...]: (
+        lambda value: isinstance(value, tuple) and bool(value) and all(map(_is_int, value)),
+        "one or more whole numbers, such as (8, 16, 32)",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +67,8 @@ class DeformableDETRConfig:
                 f"config: d_model = {self.d_model} must be a multiple of 32 (group norm) and "
                 f"of num_heads = {self.num_heads}"
             )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"config: dropout is {self.dropout}; it must be at least 0 and less than 1")
         if self.num_levels < len(self.feature_strides):
             raise ValueError(
                 f"config: num_levels = {self.num_levels} is fewer than the {len(self.feature_strides)} feature_strides "
@@ -73,10 +96,47 @@ class DeformableDETRConfig:
         """
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}; choose from {', '.join(PRESETS)}")
-        unknown = set(overrides) - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"config has no field {', '.join(sorted(unknown))}")
-        return replace(cls(**PRESETS[name]), **overrides)
+        return replace(cls(**PRESETS[name]), **_checked(overrides))
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "DeformableDETRConfig":
+        """The configuration with these fields, as a file holds them; fields left out have their default.
+
+        Raises ValueError for an unknown field, and for a value that is not of the field's type or cannot be built.
+        """
+        return cls(**_checked(values))
+
+    @classmethod
+    def from_hugging_face(cls, source: str | os.PathLike | dict | Any) -> "DeformableDETRConfig":
+        """The configuration of a Deformable DETR of transformers: `source` is its config.json, the folder that it is
+        in, its content, or the config object.
+
+        Raises FileNotFoundError, and ValueError, naming their field, for what this package does not build.
+        """
+        return cls.from_dict(hugging_face_config.fields_of(hugging_face_config.read_config(source)))
+
+    def to_hugging_face(self, categories: dict[int, str] | None = None) -> dict[str, Any]:
+        """The content of a config.json for transformers; `categories` names the labels.
+
+        Raises ValueError, naming the field, for what transformers does not build.
+        """
+        return hugging_face_config.to_json(asdict(self), categories or {})
+
+
+def _checked(values: Any) -> dict[str, Any]:
+    """The same values, strides as a tuple. Raises ValueError for an unknown field or a value of another type."""
+    if not isinstance(values, dict):
+        raise ValueError(f"config is {values!r:.60}; it must be a dict of fields")
+    types = {field.name: field.type for field in fields(DeformableDETRConfig)}
+    unknown = [f"{name!s:.60}" for name in values if name not in types]
+    if unknown:
+        raise ValueError(f"config has no field {', '.join(sorted(unknown))}")
+    checked = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    for name, value in checked.items():
+        fits, kind = KINDS[types[name]]
+        if not fits(value):
+            raise ValueError(f"config: {name} is {value!r:.60}; it must be {kind}")
+    return checked
 
 
 PRESETS = {

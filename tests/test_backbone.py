@@ -65,6 +65,43 @@ def test_imagenet_weights_that_are_missing_or_wrong(tmp_path, monkeypatch):
         load_imagenet(backbone)
 
 
+def test_garbage_in_place_of_imagenet_weights_is_one_sentence(tmp_path, monkeypatch):
+    backbone, path = ResNet50(), tmp_path / "resnet50.pth"
+    before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
+    imagenet_file(path)
+    good = path.read_bytes()
+    files = {
+        "truncated or not a checkpoint|damaged": b"\0 no checkpoint",
+        "truncated or not a checkpoint": good[:-900],
+        "damaged: the entry 'layer": good[:-9_000_000] + b"!" + good[-8_999_999:],
+    }
+    for words, content in files.items():
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"resnet50\.pth.*({words})") as error:
+            load_imagenet(backbone, path)
+        assert "\n" not in str(error.value)
+    for changes, words in (
+        ({"layer1.0.bn1.bias": torch.zeros(3)}, r"keys that differ include \['layer1\.0\.bn1\.bias'\]"),
+        ({"layer1.0.bn1.bias": 3}, r"keys that differ include \['layer1\.0\.bn1\.bias'\]"),
+        ({7: torch.zeros(3)}, r"keys that differ include \['7'\]"),
+        ({"layer1.0.bn1.bias": torch.full((64,), torch.nan)}, r"NaN or infinity in layer1\.0\.bn1\.bias"),
+    ):
+        torch.save(before | changes, path)
+        with pytest.raises(ValueError, match=words):
+            load_imagenet(backbone, path)
+    torch.save([1, 2], path)
+    with pytest.raises(ValueError, match="holds a list, not a state dict"):
+        load_imagenet(backbone, path)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in backbone.state_dict().items())
+
+    def cut_short(*args, **kwargs):
+        raise EOFError
+
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", cut_short)
+    with pytest.raises(ValueError, match="resnet50-0676ba61.pth are damaged; delete that file"):
+        load_imagenet(backbone)
+
+
 def test_names_and_strides_that_do_not_exist():
     with pytest.raises(ValueError, match="unknown backbone 'resnet18'; choose from resnet50, small"):
         build_backbone("resnet18", (8, 16))

@@ -1,13 +1,18 @@
-"""An independent oracle: transformers' Deformable DETR computes the same, in all four variants, from the same weights.
+"""An independent oracle: transformers' Deformable DETR computes the same, in all four variants, from the same weights;
+its folders are read, and ours opened by it.
 
 Its models are built from configs with random weights. It ties the class heads of the refining variants when built so
 (the published code does not): they are untied first.
 """
 
 import copy
+import json
+import re
+import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import defdetr_ref
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
@@ -23,8 +28,8 @@ VARIANTS = {
 }
 
 
-def hugging_face_model(config: DeformableDETRConfig):
-    stages = {8: "stage2", 16: "stage3", 32: "stage4"}
+def hugging_face_model(config: DeformableDETRConfig, untied: bool = True):
+    stages = {4: "stage1", 8: "stage2", 16: "stage3", 32: "stage4"}
     backbone = transformers.ResNetConfig(
         depths=[3, 4, 6, 3],
         hidden_sizes=[256, 512, 1024, 2048],
@@ -56,7 +61,7 @@ def hugging_face_model(config: DeformableDETRConfig):
             auxiliary_loss=True,
         )
     ).eval()
-    if config.box_refine:
+    if config.box_refine and untied:
         heads = torch.nn.ModuleList(copy.deepcopy(head) for head in model.class_embed)
         model.class_embed = heads
         if config.two_stage:
@@ -85,3 +90,103 @@ def test_same_outputs_from_the_same_weights(variant):
     torch.testing.assert_close(ours["pred_boxes"], theirs.pred_boxes, **tolerance)
     if config.two_stage:
         torch.testing.assert_close(ours["enc_outputs"]["pred_logits"], theirs.enc_outputs_class, **tolerance)
+
+
+# ------------------------------------------------------------------------------------------- files of save_pretrained
+
+FOLDER_SIZES = dict(d_model=96, num_heads=3, num_points=2, encoder_layers=1, decoder_layers=2, d_ffn=40, num_queries=7)
+FOLDERS = VARIANTS | {"multi": dict(feature_strides=(4, 16), num_levels=4)}  # other levels, too
+TIMM = [  # names of transformers' ResNet → timm's, with which the published models are stored
+    (r"embedder\.embedder\.convolution\.", "conv1."),
+    (r"embedder\.embedder\.normalization\.", "bn1."),
+    (r"encoder\.stages\.(\d)\.layers\.(\d+)\.shortcut\.convolution\.", r"layer{}.\2.downsample.0."),
+    (r"encoder\.stages\.(\d)\.layers\.(\d+)\.shortcut\.normalization\.", r"layer{}.\2.downsample.1."),
+    (r"encoder\.stages\.(\d)\.layers\.(\d+)\.layer\.(\d)\.convolution\.", r"layer{}.\2.conv{}."),
+    (r"encoder\.stages\.(\d)\.layers\.(\d+)\.layer\.(\d)\.normalization\.", r"layer{}.\2.bn{}."),
+]
+
+
+def same(a, b):
+    weights = b.state_dict()
+    return all(torch.equal(tensor, weights[key]) for key, tensor in a.state_dict().items()) and a.config == b.config
+
+
+def in_timm_names(key: str) -> str:
+    for pattern, name in TIMM:
+        match = re.search(r"^(model\.backbone\.conv_encoder\.model\.)" + pattern + r"(.*)$", key)
+        if match:
+            numbers = [int(group) + 1 for group in match.groups()[1:-1] if group.isdigit()]
+            counted = [numbers[0], numbers[2]] if len(numbers) == 3 else numbers[:1]  # stage and layer; blocks stay
+            return match[1] + match.expand(name.replace(r"\2", r"\3").format(*counted)) + match.groups()[-1]
+    return key
+
+
+@pytest.mark.parametrize("tied", [False, True], ids=["", "tied"])
+@pytest.mark.parametrize("variant", FOLDERS)
+def test_folders_of_transformers_there_and_back(variant, tied, tmp_path):
+    if tied and variant not in ("refine", "two"):
+        pytest.skip("the heads of the plain variants are one pair anyway")
+    torch.manual_seed(0)
+    config = DeformableDETRConfig(num_classes=11, **FOLDER_SIZES, **FOLDERS[variant])
+    oracle = hugging_face_model(config, untied=not tied)
+    with torch.no_grad():
+        for parameter in oracle.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    oracle.save_pretrained(theirs)
+    model = checkpoints.build_model(theirs)
+    assert model.config == config == DeformableDETRConfig.from_hugging_face(oracle.config) and not model.training
+
+    checkpoints.save_as(model, ours, layout="huggingface", categories={1: "disc"})
+    back, report = transformers.DeformableDetrForObjectDetection.from_pretrained(ours, output_loading_info=True)
+    assert not any(report.values()) and back.config.id2label[1] == "disc"
+    assert same(model, checkpoints.build_model(ours)) and checkpoints.read(ours)["categories"] == {1: "disc"}
+    images, mask = defdetr_ref.pad_images([torch.randn(3, 140, 97), torch.randn(3, 99, 170)])
+    with torch.no_grad():
+        a, b = (one(pixel_values=images, pixel_mask=(~mask).long()) for one in (oracle, back.eval()))
+        outputs = model(images, mask)
+    torch.testing.assert_close(b.logits, a.logits, atol=1e-6, rtol=0)
+    torch.testing.assert_close(b.pred_boxes, a.pred_boxes, atol=1e-6, rtol=0)
+    torch.testing.assert_close(outputs["pred_logits"], a.logits, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(outputs["pred_boxes"], a.pred_boxes, atol=2e-5, rtol=1e-5)
+
+    other_files(theirs, tmp_path / "bin")
+    assert same(model, checkpoints.build_model(tmp_path / "bin"))
+    if variant == "refine" and not tied:
+        values = json.loads((theirs / "config.json").read_text(encoding="utf-8")) | {"with_box_refine": False}
+        (theirs / "config.json").write_text(json.dumps(values), encoding="utf-8")
+        with pytest.raises(checkpoints.CheckpointError, match="its box_refine is False, but its weights are of True"):
+            checkpoints.build_model(theirs)
+
+
+def other_files(folder, out):
+    """The same weights as older versions wrote them: with timm's names, as .bin, in two parts with an index."""
+    weights = {in_timm_names(key): tensor for key, tensor in load_file(folder / "model.safetensors").items()}
+    assert "model.backbone.conv_encoder.model.layer4.2.conv3.weight" in weights
+    assert "model.backbone.conv_encoder.model.layer2.0.downsample.1.running_var" in weights
+    assert not any("stages" in key for key in weights)
+    out.mkdir()
+    index = {key: f"pytorch_model-{1 + number % 2}.bin" for number, key in enumerate(weights)}
+    for part in set(index.values()):
+        torch.save({key: tensor for key, tensor in weights.items() if index[key] == part}, out / part)
+    (out / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": index}), encoding="utf-8")
+    shutil.copy(folder / "config.json", out / "config.json")
+
+
+def test_folders_that_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="config.json does not exist"):
+        checkpoints.read(tmp_path)
+    config = DeformableDETRConfig().to_hugging_face()
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="holds no weights: none of model.safetensors, "):
+        checkpoints.read(tmp_path)
+    index = tmp_path / "pytorch_model.bin.index.json"
+    for text, words in (
+        ("{", "is not an index of files of weights"),
+        ('{"weight_map": 3}', "is not an index of files of weights"),
+        ('{"weight_map": {"a": "../b.bin"}}', r"names '\.\./b\.bin', which is not the name of a file beside it"),
+        ('{"weight_map": {"a": "b.bin"}}', "b.bin does not exist"),
+    ):
+        index.write_text(text, encoding="utf-8")
+        with pytest.raises((checkpoints.CheckpointError, FileNotFoundError), match=words):
+            checkpoints.read(tmp_path)

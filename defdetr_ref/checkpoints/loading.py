@@ -4,76 +4,81 @@ import os
 
 from torch import Tensor, nn
 
-from defdetr_ref.checkpoints.integrity import CheckpointError
-from defdetr_ref.checkpoints.reading import read, state_dict_of
-from defdetr_ref.checkpoints.writing import FORMAT
-from defdetr_ref.config import DeformableDETRConfig
+from defdetr_ref.checkpoints.architecture import Weights, differing_fields, listed, weights_of
 from defdetr_ref.dense import DetrBaseline
 from defdetr_ref.detector import DeformableDETR
-from defdetr_ref.state_dict_keys import layout_of, to_ours
+from defdetr_ref.state_dict_keys import to_ours
+from defdetr_ref.weight_files.integrity import CheckpointError
+from defdetr_ref.weight_files.reading import read
+from defdetr_ref.weight_files.writing import FORMAT
 
-SHOWN_KEYS = 5  # of a list of differing keys, in an error message
+CLASSES = {"DeformableDETR": DeformableDETR, "DetrBaseline": DetrBaseline}
 
 
 def load(model: nn.Module, source: str | os.PathLike | dict[str, Tensor]) -> None:
-    """Fill `model` from a file or a state dict in our layout, the published one or Hugging Face's (transformers 5).
+    """Fill `model` from a file, a folder of transformers or a state dict, in our layout, the published one or Hugging
+    Face's, told apart by their keys.
 
-    Nothing is loaded unless everything fits. Raises CheckpointError, listing the keys that differ, or naming the
-    weights that are not finite.
+    Nothing is loaded unless everything fits. Raises CheckpointError, naming the fields of the config and the keys that
+    differ, or the weights that are not finite. A dropout that differs is none of those, and neither is the number of
+    proposals that a two-stage model keeps.
     """
-    if isinstance(source, dict):
-        _fill(model, state_dict_of(source), "the state dict")
-    else:
-        _fill(model, state_dict_of(read(source)), f"checkpoint {source}")
+    content, name = (source, "the state dict") if isinstance(source, dict) else (read(source), f"checkpoint {source}")
+    _fill(model, weights_of(content, name))
 
 
-def _fill(model: nn.Module, state_dict: dict[str, Tensor], name: str) -> None:
-    """Load weights of any layout; errors call their source `name`."""
-    own = model.state_dict()
-    try:
-        layout = layout_of(set(state_dict))
-    except ValueError as error:
-        raise CheckpointError(f"{name}: {error}") from None
-    renamed, missing, left_over = to_ours(state_dict, list(own), model.config.decoder_layers)
+def build_model(path: str | os.PathLike) -> nn.Module:
+    """The model that a file or folder describes, with its weights, in float32 and in evaluation mode: files of `save`
+    and `save_safetensors`, folders of transformers' `save_pretrained`, published checkpoints. What else it holds,
+    `read` gives.
+
+    Its config is compared with its weights before anything is built. Raises CheckpointError for a file that does not
+    say which model it is of, or says it wrongly.
+    """
+    content = read(path)
+    weights = weights_of(content, f"checkpoint {path}")
+    if weights.config is None:
+        raise CheckpointError(
+            f"checkpoint {path} does not say which model it is of; build the model and use checkpoints.load, or say it "
+            "with defdetr convert --preset"
+        )
+    said = content.get("model_class") if content.get("format") == FORMAT else "DeformableDETR"
+    if said != weights.model_class:
+        raise CheckpointError(f"checkpoint {path} says that it is of {said!r:.60}; its weights are not")
+    contradictions = differing_fields(weights, weights.config)
+    if contradictions:
+        field, (told, said) = next(iter(contradictions.items()))
+        weigh = "do not tell it" if told is None else f"are of {told!r}"
+        raise CheckpointError(f"checkpoint {path} says that its {field} is {said!r}, but its weights {weigh}")
+    model = CLASSES[weights.model_class](weights.config)
+    _fill(model, weights)
+    return model.eval()
+
+
+def _fill(model: nn.Module, weights: Weights) -> None:
+    """Load the weights, or raise CheckpointError and leave the model as it was."""
+    own, name = model.state_dict(), f"{weights.name} ({weights.layout} layout)"
+    if CLASSES.get(weights.model_class) is not type(model):
+        raise CheckpointError(f"{name} is of a {weights.model_class}, not of a {type(model).__name__}")
+    renamed, missing, left_over = to_ours(weights.tensors, list(own), model.config.decoder_layers)
     shapes = [
         f"{key} {tuple(tensor.shape)} instead of {tuple(own[key].shape)}"
         for key, tensor in renamed.items()
         if tensor.shape != own[key].shape
     ]
+    fields = [
+        f"config.{field} is {theirs!r} there and {ours!r} here"
+        for field, (theirs, ours) in differing_fields(weights, model.config).items()
+        if theirs is not None  # then keys are missing
+    ]
     problems = [
-        f"{len(keys)} {what}: {_listed(keys)}"
+        f"{len(keys)} {what}: {listed(keys)}"
         for what, keys in (("missing", missing), ("not in the model", left_over), ("of another shape", shapes))
         if keys
     ]
-    if problems:
+    if fields or problems:
+        keys = [f"keys {'; '.join(problems)}"] if problems else []
         raise CheckpointError(
-            f"{name} ({layout} layout) is of another architecture than {type(model).__name__}; "
-            f"keys {'; '.join(problems)}"
-        )
-    not_finite = [key for key, tensor in renamed.items() if not tensor.isfinite().all()]
-    if not_finite:
-        raise CheckpointError(
-            f"{name} holds NaN or infinity in {_listed(not_finite)}; nothing was loaded, take an earlier checkpoint"
+            f"{name} is of another architecture than {type(model).__name__}; {'; '.join([*fields, *keys])}"
         )
     model.load_state_dict(renamed)
-
-
-def _listed(keys: list[str] | set[str]) -> str:
-    """The first few of them."""
-    return ", ".join(sorted(keys)[:SHOWN_KEYS]) + (", …" if len(keys) > SHOWN_KEYS else "")
-
-
-def build_model(path: str | os.PathLike) -> nn.Module:
-    """The model that a file written by `save` or `save_safetensors` describes, with its weights, in float32 and in
-    evaluation mode. What else the file holds, `read` gives."""
-    content = read(path)
-    if content.get("format") != FORMAT:
-        raise CheckpointError(
-            f"checkpoint {path} does not say which model it is of; build the model and use checkpoints.load"
-        )
-    classes = {"DeformableDETR": DeformableDETR, "DetrBaseline": DetrBaseline}
-    if content["model_class"] not in classes:
-        raise CheckpointError(f"checkpoint {path} is of an unknown model, {content['model_class']!r}")
-    model = classes[content["model_class"]](DeformableDETRConfig(**content["config"]))
-    _fill(model, content["model"], f"checkpoint {path}")
-    return model.eval()

@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · demo · lab · study · zoo`.
+"""The command line: `defdetr draw · train · eval · detect · convert · demo · lab · study · zoo`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -10,13 +10,14 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import demo, detect, draw, evaluate, lab, study, train, zoo
+from defdetr_ref.cli import convert, demo, detect, draw, evaluate, lab, study, train, zoo
 
 COMMANDS = {
     "draw": draw,
     "train": train,
     "eval": evaluate,
     "detect": detect,
+    "convert": convert,
     "demo": demo,
     "lab": lab,
     "study": study,

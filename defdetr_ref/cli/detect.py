@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold {args.threshold}: scores lie between 0 and 1")
     weights = zoo.path_of(args.checkpoint)
-    if not weights.is_file():
+    if not weights.exists():  # a file, or a folder of transformers
         raise FileNotFoundError(
             f"there is no checkpoint {weights}; train one with `defdetr demo`, or leave --checkpoint out: then the "
             "zoo's detector of drawn shapes is taken"

@@ -31,6 +31,11 @@ MISTAKES = {
     "unknown field": ("train --data {drawn} --out {new} --set nonsense=1", "nonsense"),
     "no field": ("train --data {drawn} --out {new} --set num_queries", "FIELD=VALUE"),
     "impossible field": ("train --data {drawn} --out {new} --set num_queries=0", "num_queries"),
+    "impossible type": ("train --data {drawn} --out {new} --set d_model=wide", "d_model is 'wide'; it must be a whole"),
+    "no weights": (
+        "train --data {drawn} --out {new} --preset single_scale --backbone-weights {tmp}/broken.json",
+        "broken.json",
+    ),
     "weights of no use": ("train --data {drawn} --out {new} --backbone-weights x.pth", "small backbone"),
     "missing weights": ("train --data {drawn} --out {new} --preset single_scale --backbone-weights x.pth", "x.pth"),
     "more classes than the model": (
@@ -44,6 +49,11 @@ MISTAKES = {
     "missing picture": ("detect {tmp}/cat.png --checkpoint {last} --out {new}", "cat.png"),
     "no picture": ("detect {tmp}/broken.json --checkpoint {last} --out {new}", "cannot be read as a picture"),
     "impossible threshold": ("detect {drawn}/val/000001.png --threshold 30", "--threshold 30"),
+    "a model in the way": ("convert {last} {last}", "last.pt exists"),
+    "a layout that there is not": ("convert {last} {new} --layout theirs", "--layout"),
+    "no model to convert": ("convert {tmp}/no.pt {new}", "no.pt does not exist"),
+    "a backbone of ours": ("convert {last} {new} --layout huggingface", "backbone is 'small'"),
+    "a field of no preset": ("convert {last} {new} --set d_model=64", "--preset"),
     "folder in use": ("draw shapes --out {tmp}", "not empty"),
     "nothing to draw": ("draw shapes --out {new} --train 0", "train is 0"),
 }

@@ -1,9 +1,11 @@
 """Writing files of weights, each whole or not at all."""
 
+import errno
 import json
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,11 +13,12 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor, nn
 
-from defdetr_ref.checkpoints.integrity import METADATA, CheckpointError, bytes_of, digests
-from defdetr_ref.checkpoints.quantisation import quantise
+from defdetr_ref.weight_files.integrity import METADATA, CheckpointError, bytes_of, digests
+from defdetr_ref.weight_files.quantisation import quantise
 
 FORMAT = "defdetr-ref 1"
 OWN_ENTRIES = ("format", "model_class", "config", "model")  # of our files; whatever else they hold are notes
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))  # disk, file size and quota
 ALIGNMENT = 8  # bytes; tensors in a .safetensors file begin at multiples of it
 # How PyTorch's dtypes are called in a .safetensors file.
 SAFETENSORS_DTYPES = {
@@ -35,8 +38,7 @@ def save(path: str | os.PathLike, model: nn.Module, **extra) -> None:
     """Write model, config and `extra` (tensors, numbers, strings, lists and dicts) to `path`, whole or not at all."""
     _check_names(extra)
     content = {**description_of(model), "model": model.state_dict(), **extra}
-    with replacing(Path(path)) as file:
-        torch.save(content, file)
+    write_pickled(Path(path), content)
 
 
 def save_safetensors(path: str | os.PathLike, model: nn.Module, *, dtype: torch.dtype | None = None, **notes) -> None:
@@ -74,6 +76,12 @@ def description_of(model: nn.Module) -> dict[str, Any]:
     return {"format": FORMAT, "model_class": type(model).__name__, "config": asdict(model.config)}
 
 
+def write_pickled(path: Path, content: dict[str, Any]) -> None:
+    """`content` as PyTorch stores it, whole or not at all."""
+    with replacing(path, size_in_memory(content)) as file:
+        torch.save(content, file)
+
+
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """A .safetensors file with `metadata` and a "digest" in its header.
 
@@ -92,7 +100,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
         }
     encoded = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
     encoded += b" " * (-len(encoded) % ALIGNMENT)
-    with replacing(path) as file:
+    with replacing(path, len(encoded) + 8 + end) as file:
         file.write(len(encoded).to_bytes(8, "little"))
         file.write(encoded)
         for key in order:
@@ -100,19 +108,73 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` when the block ends well and is removed when it does not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def replacing(path: Path, size: int) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` when the block ends well and is removed when it does not.
+
+    Raises OSError, with one sentence, where there is no room for its `size` in bytes.
+    """
     partial = path.with_name(path.name + ".partial")
+    watched = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(partial, "wb") as file:
-            yield file
+            watched = _Watched(file)
+            yield watched
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)  # atomic: readers see the old file or the new one
-    except BaseException:
-        partial.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            partial.unlink()
+        failure = getattr(watched, "failure", None) or error
+        if isinstance(failure, OSError) and failure.errno in NO_ROOM:
+            raise _no_room(path, size, failure) from None
         raise
+
+
+class _Watched:
+    """A file that remembers why writing failed: PyTorch says only that its position is not the expected one."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """As of any file."""
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failure = error
+            raise
+
+    def flush(self) -> None:
+        """As of any file."""
+        self.file.flush()
+
+
+def _no_room(path: Path, size: int, failure: OSError) -> OSError:
+    free = shutil.disk_usage(path.parent).free
+    error = OSError(
+        f"there is no room for {path}: it needs {size / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free "
+        f"({os.strerror(failure.errno)}); make room or save elsewhere, what was there before is unchanged"
+    )
+    error.errno = failure.errno
+    return error
+
+
+def size_in_memory(content: Any) -> int:
+    """Bytes of all tensors in dicts and lists, those that share memory counted once: nearly the size of their file."""
+    storages: dict[int, int] = {}
+
+    def add(value: Any) -> None:
+        if isinstance(value, Tensor):
+            storages[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+        elif isinstance(value, dict | list | tuple):
+            for one in value.values() if isinstance(value, dict) else value:
+                add(one)
+
+    add(content)
+    return sum(storages.values())
 
 
 def decode_notes(text: str) -> dict[str, Any]:

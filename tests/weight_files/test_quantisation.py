@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from defdetr_ref import checkpoints
-from defdetr_ref.checkpoints.quantisation import dequantise, quantise
+from defdetr_ref.weight_files.quantisation import dequantise, quantise
 from tests.training.runs import new_model
 
 
