@@ -6,14 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from defdetr_ref.checkpoints.loading import CLASSES
 from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.data.drawn import DrawnDataset
 from defdetr_ref.data.drawn_sets import DRAWN_SETS
-from defdetr_ref.dense import DetrBaseline
-from defdetr_ref.detector import DeformableDETR
 from defdetr_ref.training import TrainConfig
 
-MODELS: dict[str, type[nn.Module]] = {"DeformableDETR": DeformableDETR, "DetrBaseline": DetrBaseline}
 IMAGES_PER_EPOCH = 2000  # an epoch is a unit of counting here: no image comes twice
 
 PLAIN = {"box_refine": False, "two_stage": False}
@@ -26,7 +24,7 @@ class Recipe:
     summary: what it is, in a sentence.
     data: a key of DRAWN_SETS.
     train: how it is trained; one epoch is IMAGES_PER_EPOCH new images.
-    model_class: a key of MODELS.
+    model_class: a key of `checkpoints.loading.CLASSES`.
     model: fields that differ from the `compact` preset.
     kept_epochs: epochs whose weights ship as well.
     """
@@ -43,7 +41,7 @@ class Recipe:
         classes = max(DRAWN_SETS[self.data].categories) + 1
         config = DeformableDETRConfig.preset("compact", num_classes=classes, **self.model)
         torch.manual_seed(self.train.seed)
-        return MODELS[self.model_class](config)
+        return CLASSES[self.model_class](config)
 
     def train_set(self) -> DrawnDataset:
         """New images in every epoch, drawn as `defdetr draw` does by default."""
