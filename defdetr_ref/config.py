@@ -123,10 +123,15 @@ class DeformableDETRConfig:
         return hugging_face_config.to_json(asdict(self), categories or {})
 
 
+def _shown(value: Any) -> str:
+    """What it is, on one line, whatever it is."""
+    return " ".join(repr(value).split())[:60]
+
+
 def _checked(values: Any) -> dict[str, Any]:
     """The same values, strides as a tuple. Raises ValueError for an unknown field or a value of another type."""
     if not isinstance(values, dict):
-        raise ValueError(f"config is {values!r:.60}; it must be a dict of fields")
+        raise ValueError(f"config is {_shown(values)}; it must be a dict of fields")
     types = {field.name: field.type for field in fields(DeformableDETRConfig)}
     unknown = [f"{name!s:.60}" for name in values if name not in types]
     if unknown:
@@ -135,7 +140,7 @@ def _checked(values: Any) -> dict[str, Any]:
     for name, value in checked.items():
         fits, kind = KINDS[types[name]]
         if not fits(value):
-            raise ValueError(f"config: {name} is {value!r:.60}; it must be {kind}")
+            raise ValueError(f"config: {name} is {_shown(value)}; it must be {kind}")
     return checked
 
 

@@ -90,7 +90,11 @@ def categories_of(values: dict[str, Any]) -> dict[int, str]:
     labels = values.get("id2label")
     if not isinstance(labels, dict):
         return {}
-    return {int(label): str(name) for label, name in labels.items() if str(name) != f"LABEL_{label}"}
+    return {
+        int(label): str(name)
+        for label, name in labels.items()
+        if str(label).isdecimal() and str(name) != f"LABEL_{label}"
+    }
 
 
 def to_json(fields: dict[str, Any], categories: dict[int, str]) -> dict[str, Any]:
@@ -137,6 +141,8 @@ def _strides_of(values: dict[str, Any], num_levels: Any) -> tuple[int, ...]:
     if backbone is None:  # as transformers 4 stores the published models: a model of timm, by its name
         _require("use_timm_backbone", values.get("use_timm_backbone", True), True, why=" without a backbone_config")
         options = values.get("backbone_kwargs") or {}
+        if not isinstance(options, dict):
+            raise ValueError(f"Hugging Face's config has backbone_kwargs = {options!r:.60}; it must be a dict")
         backbone = {"model_type": "timm_backbone", "backbone": values.get("backbone") or "resnet50", **options}
         backbone.setdefault("out_indices", [4] if num_levels == 1 else [2, 3, 4])
     if not isinstance(backbone, dict):
@@ -158,7 +164,7 @@ def _strides_of_stages(backbone: dict[str, Any]) -> tuple[int, ...]:
     for field, strides in (("out_features", named), ("out_indices", STRIDES)):
         chosen = backbone.get(field)
         if chosen:
-            if not isinstance(chosen, list | tuple) or any(one not in strides for one in chosen):
+            if not isinstance(chosen, list | tuple) or any(one not in list(strides) for one in chosen):
                 raise ValueError(
                     f"Hugging Face's config has backbone_config.{field} = {chosen!r:.60}; this package takes features "
                     f"from {', '.join(map(str, strides))}"

@@ -211,7 +211,7 @@ def _config_in(content: dict, state_dict: dict[str, Tensor]) -> tuple[dict[str, 
     cannot be built."""
     if content.get("format") == FORMAT:
         config = DeformableDETRConfig.from_dict(content.get("config"))
-    elif content.get("format") == HUGGING_FACE:
+    elif content.get("format") == HUGGING_FACE and isinstance(content.get("config"), dict):
         config = DeformableDETRConfig.from_hugging_face(content["config"])
     elif isinstance(content.get("args"), Namespace):
         fields = fields_of_args(content["args"], state_dict)

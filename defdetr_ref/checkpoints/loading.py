@@ -58,7 +58,8 @@ def build_model(path: str | os.PathLike) -> nn.Module:
 def _fill(model: nn.Module, weights: Weights) -> None:
     """Load the weights, or raise CheckpointError and leave the model as it was."""
     own, name = model.state_dict(), f"{weights.name} ({weights.layout} layout)"
-    if CLASSES.get(weights.model_class) is not type(model):
+    others = tuple(one for class_name, one in CLASSES.items() if class_name != weights.model_class)
+    if isinstance(model, others):
         raise CheckpointError(f"{name} is of a {weights.model_class}, not of a {type(model).__name__}")
     renamed, missing, left_over = to_ours(weights.tensors, list(own), model.config.decoder_layers)
     shapes = [

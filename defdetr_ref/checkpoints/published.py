@@ -20,6 +20,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "box_refine": ("with_box_refine",),
     "two_stage": ("two_stage",),
 }
+PLAIN = (bool, int, float, str, list, tuple, type(None))
 # What this package builds in one way only. Dilation is the published "DC5", masks are panoptic segmentation.
 FIXED = {"dilation": False, "masks": False, "position_embedding": "sine"}
 
@@ -31,6 +32,9 @@ def fields_of_args(args: Namespace, state_dict: dict[str, Tensor]) -> dict[str, 
     Raises ValueError, naming the option, for what this package does not build.
     """
     values = vars(args)
+    odd = [option for option, value in values.items() if not isinstance(value, PLAIN)]
+    if odd:
+        raise ValueError(f"its args hold something else than options: {odd[0]}")
     for option, wanted in FIXED.items():
         if values.get(option, wanted) != wanted:
             raise ValueError(f"its args have {option} = {values[option]!r:.60}; this package builds {wanted!r} only")

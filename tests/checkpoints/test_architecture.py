@@ -119,6 +119,7 @@ def without(key):
 
 
 GARBAGE = {
+    "a matrix for a number": (dict(config=config(num_heads=torch.eye(3))), r"num_heads is tensor\(\[\[1., 0., 0.\]"),
     "no config": (dict(config=None), "config is None; it must be a dict"),
     "a config that is a list": (dict(config=[1]), r"config is \[1\]"),
     "an unknown field": (dict(config=config(layers=3)), "config has no field layers"),
@@ -191,6 +192,7 @@ def test_options_of_the_published_code_that_this_package_does_not_build_are_name
         ("position_embedding", "learned", "position_embedding = 'learned'"),
         ("dec_n_points", 9, "different enc_n_points and dec_n_points"),
         ("hidden_dim", 64, "d_model is 64, but its weights are of 32"),
+        ("nheads", torch.eye(2), "its args hold something else than options: nheads"),
         ("nheads", "many", "num_heads is 'many'; it must be a whole number"),
     ):
         args = argparse.Namespace(**vars(content["args"]) | {option: value})
