@@ -20,7 +20,7 @@ PLAIN |= {"f32x4.add": b"\xfd\xe4\x01", "f32x4.mul": b"\xfd\xe6\x01"}
 # With the power of two to which the place is aligned.
 ACCESSES = {"v128.load": (b"\xfd\x00", 4), "v128.load32_splat": (b"\xfd\x09", 2), "v128.store": (b"\xfd\x0b", 4)}
 
-Expression = str | list["Expression"]
+Expression = str | list  # a word, or expressions in brackets
 
 
 def assemble(text: str) -> bytes:
@@ -45,9 +45,9 @@ def assemble(text: str) -> bytes:
     return HEADER + b"".join(bytes([number]) + sized(vector(entries)) for number, entries in sections)
 
 
-def parse(text: str) -> list[Expression]:
+def parse(text: str) -> list:
     """Nested lists of words, without comments."""
-    opened: list[list[Expression]] = [[]]
+    opened: list[list] = [[]]
     for word in re.findall(r'"[^"]*"|[()]|[^\s()]+', re.sub(r";;.*", "", text)):
         if word == "(":
             opened.append([])
@@ -63,7 +63,7 @@ def parse(text: str) -> list[Expression]:
     return opened[0]
 
 
-def function(parts: list[Expression]) -> tuple[bytes, bytes]:
+def function(parts: list) -> tuple[bytes, bytes]:
     """Its type, and its body: locals, then instructions."""
     declared = [part for part in parts if part[0] in ("param", "local")]
     body = Body({part[1]: index for index, part in enumerate(declared)})

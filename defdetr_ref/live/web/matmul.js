@@ -85,7 +85,8 @@ export class PlainMatmul {
   linear(weight, bias) {
     const [out, depth] = weight.shape;
     const columns = roundUp(out, 4);
-    const packed = new Float32Array(depth * columns); // (columns / 4, depth, 4)
+    // (columns / 4, depth, 4), in float64, which is what JavaScript multiplies.
+    const packed = new Float64Array(depth * columns);
     for (let column = 0; column < out; column++) {
       const panel = (column - (column % 4)) * depth + (column % 4);
       for (let i = 0; i < depth; i++) packed[panel + 4 * i] = weight[column * depth + i];
@@ -98,30 +99,34 @@ function multiplyPlain(x, packed, bias, depth, columns) {
   const rows = x.shape[0];
   const out = bias.length;
   const result = tensor([rows, out]);
-  const sums = new Float64Array(8);
   for (let column = 0; column < columns; column += 4) {
     for (let row = 0; row < rows; row += 2) {
       const upper = row * depth;
-      const lower = row + 1 < rows ? upper + depth : upper;
-      let [a0, a1, a2, a3, b0, b1, b2, b3] = [0, 0, 0, 0, 0, 0, 0, 0];
+      const lower = row + 1 < rows ? upper + depth : upper; // an odd number of rows: the last one twice
+      let upper0 = 0;
+      let upper1 = 0;
+      let upper2 = 0;
+      let upper3 = 0;
+      let lower0 = 0;
+      let lower1 = 0;
+      let lower2 = 0;
+      let lower3 = 0;
       for (let i = 0, at = column * depth; i < depth; i++, at += 4) {
-        const [w0, w1, w2, w3] = [packed[at], packed[at + 1], packed[at + 2], packed[at + 3]];
         const a = x[upper + i];
         const b = x[lower + i];
-        a0 += a * w0;
-        a1 += a * w1;
-        a2 += a * w2;
-        a3 += a * w3;
-        b0 += b * w0;
-        b1 += b * w1;
-        b2 += b * w2;
-        b3 += b * w3;
+        upper0 += a * packed[at];
+        lower0 += b * packed[at];
+        upper1 += a * packed[at + 1];
+        lower1 += b * packed[at + 1];
+        upper2 += a * packed[at + 2];
+        lower2 += b * packed[at + 2];
+        upper3 += a * packed[at + 3];
+        lower3 += b * packed[at + 3];
       }
-      sums.set([a0, a1, a2, a3, b0, b1, b2, b3]);
-      for (let i = 0; i < 8; i++) {
-        const place = column + (i % 4);
-        const line = row + (i >> 2);
-        if (place < out && line < rows) result[line * out + place] = sums[i] + bias[place];
+      const sums = [upper0, upper1, upper2, upper3, lower0, lower1, lower2, lower3];
+      for (let i = 0; i < Math.min(4, out - column); i++) {
+        result[row * out + column + i] = sums[i] + bias[column + i];
+        result[(lower / depth) * out + column + i] = sums[4 + i] + bias[column + i];
       }
     }
   }

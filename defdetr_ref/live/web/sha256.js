@@ -10,7 +10,7 @@ function fractionsOfRoots(root, count) {
   return Uint32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32);
 }
 
-const ROUND_CONSTANTS = fractionsOfRoots(Math.cbrt, WORDS);
+const ROUND_CONSTANTS = new Int32Array(fractionsOfRoots(Math.cbrt, WORDS).buffer);
 const FIRST_STATE = fractionsOfRoots(Math.sqrt, 8);
 
 /** The digest of several pieces of bytes, one after another, in hexadecimal digits. */
@@ -50,7 +50,14 @@ function mix(state, words) {
     const majority = (a & b) ^ (a & c) ^ (b & c);
     const first = (h + (turned(e, 6) ^ turned(e, 11) ^ turned(e, 25)) + chosen + ROUND_CONSTANTS[i] + words[i]) | 0;
     const second = ((turned(a, 2) ^ turned(a, 13) ^ turned(a, 22)) + majority) | 0;
-    [h, g, f, e, d, c, b, a] = [g, f, e, (d + first) | 0, c, b, a, (first + second) | 0];
+    h = g;
+    g = f;
+    f = e;
+    e = (d + first) | 0;
+    d = c;
+    c = b;
+    b = a;
+    a = (first + second) | 0;
   }
   [a, b, c, d, e, f, g, h].forEach((value, i) => (state[i] += value));
 }
