@@ -154,8 +154,8 @@ def _rounded(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
         return quantise(tensors)
     if dtype not in (torch.float16, torch.bfloat16, torch.float32):
         raise ValueError(
-            f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16, torch.int8, torch.float32 or, with "
-            "None, as they are"
+            f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16, torch.int8, torch.float32 or, "
+            "with None, as they are"
         )
     rounded = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     for key, tensor in tensors.items():

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from defdetr_ref import DeformableDETRConfig, positions
+from defdetr_ref import positions
 from defdetr_ref.attention import MultiScaleDeformableAttention
 from defdetr_ref.backbone import SmallResNet
 from defdetr_ref.boxes import refine_boxes
-from defdetr_ref.decoder import Queries
 from defdetr_ref.layers import DenseAttention
 from defdetr_ref.ops import loops
 from defdetr_ref.proposals import LearnedQueriesWithBoxes
@@ -126,8 +125,8 @@ BACKBONE = """async ({ parameters, config, image, kernel }) => {
 
 @pytest.mark.parametrize(
     "strides, levels, size",
-    [((4, 16), 4, (37, 64)), ((32,), 1, (33, 97)), ((8, 16, 32), 3, (1, 40)), ((4,), 2, (261, 700))],
-    ids=["gap", "coarse", "one row", "in strips"],
+    [((4, 16), 4, (37, 90)), ((32,), 1, (33, 97)), ((8, 16), 2, (1, 100)), ((4,), 2, (151, 532))],
+    ids=["a stride left out", "coarse", "one row", "in strips"],
 )
 def test_backbone_and_pyramid(live_page, strides, levels, size):
     torch.manual_seed(0)
@@ -139,14 +138,15 @@ def test_backbone_and_pyramid(live_page, strides, levels, size):
     config = {"feature_strides": strides, "num_levels": levels, "d_model": 32}
     given = {"parameters": live_page.put_parameters(module), "config": config, "image": live_page.put_tensor(image)}
     found = live_page.run(BACKBONE, {**given, "kernel": "kernel"})
+    module.double()  # group norm of a channel that hardly varies enlarges errors, PyTorch's too
     with torch.no_grad():
-        maps = module.backbone(image.permute(2, 0, 1)[None])
+        maps = module.backbone(image.double().permute(2, 0, 1)[None])
         tokens = module.pyramid(maps, torch.zeros(1, *size, dtype=torch.bool))
     for mine, wanted in zip(found["maps"], maps, strict=True):
-        close(mine, wanted[0].permute(1, 2, 0), atol=2e-5)
+        close(mine, wanted[0].permute(1, 2, 0).float(), atol=2e-5)
     assert [tuple(shape) for shape in found["shapes"]] == tokens.spatial_shapes
     for part in ("features", "positions", "centres"):
-        close(found["tokens"][part], getattr(tokens, part)[0], atol=1e-5)
+        close(found["tokens"][part], getattr(tokens, part)[0].float(), atol=4e-5)
 
 
 BOXES = """async ({ points, boxes, delta, centres, shapes }) => {
@@ -194,14 +194,12 @@ def test_learned_queries_with_boxes(live_page):
     torch.manual_seed(0)
     module = LearnedQueriesWithBoxes(7, 32)
     disturb(module)
-    config = DeformableDETRConfig(backbone="small", num_queries=7, d_model=32)
-    described = {"num_queries": config.num_queries, "d_model": config.d_model}
-    found = live_page.run(QUERIES, {"parameters": live_page.put_parameters(module), "config": described})
-    with torch.no_grad():
-        queries, _ = module(torch.zeros(1, 5, 32), None)
-    assert isinstance(queries, Queries)
-    for part in ("content", "position", "reference"):
-        close(found[part], getattr(queries, part)[0])
+    config = {"num_queries": 7, "d_model": 32}
+    found = live_page.run(QUERIES, {"parameters": live_page.put_parameters(module), "config": config})
+    position, content = module.embedding.weight.chunk(2, dim=-1)
+    wanted = {"content": content, "position": position, "reference": module.initial_reference(position[None])[0]}
+    for part, tensor in wanted.items():
+        close(found[part], tensor)
 
 
 MATMUL = """async ({ cases, kernel }) => {

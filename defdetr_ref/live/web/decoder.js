@@ -43,7 +43,7 @@ export class Decoder {
     this.boxHeads = each((i) => new BoxHead(parameters.under(`box_heads.${i}`), matmul, config));
   }
 
-  /** What each layer read and made, with its prediction: [{ …, output (Q, C), logits (Q, classes), boxes (Q, 4) }, …]. */
+  /** What each layer read and made, and its prediction: [{ …, output (Q, C), logits, boxes (Q, 4) }, …]. */
   forward(queries, memory, spatialShapes) {
     let { content, reference } = queries;
     return this.layers.map((layer, i) => {

@@ -32,8 +32,8 @@ export function normalise(rgb, height, width) {
   const channels = rgb.length / pixels;
   if (channels !== 3 && channels !== 4) {
     throw new RangeError(
-      `forward: an image of ${height}×${width} (height × width) has ${3 * pixels} numbers, or ${4 * pixels} with alpha; ` +
-        `got ${rgb.length}`,
+      `forward: an image of ${height}×${width} (height × width) has ${3 * pixels} numbers, or ${4 * pixels} with ` +
+        `alpha; got ${rgb.length}`,
     );
   }
   const image = tensor([height, width, 3]);

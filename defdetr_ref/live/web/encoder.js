@@ -37,8 +37,11 @@ export class Encoder {
   /** What each layer read and made: [{ references, locations, weights, output (S, C) }, …]; the last is the memory. */
   forward(tokens) {
     const references = onEveryLevel(tokens.centres, this.levels);
-    const steps = [];
-    for (const layer of this.layers) steps.push(layer.forward(steps.at(-1)?.output ?? tokens.features, tokens, references));
-    return steps;
+    let x = tokens.features;
+    return this.layers.map((layer) => {
+      const step = layer.forward(x, tokens, references);
+      x = step.output;
+      return step;
+    });
   }
 }

@@ -30,7 +30,9 @@ export class LayerNorm {
       for (let i = 0; i < channels; i++) mean += x[start + i] / channels;
       for (let i = 0; i < channels; i++) variance += (x[start + i] - mean) ** 2 / channels;
       const scale = 1 / Math.sqrt(variance + EPS);
-      for (let i = 0; i < channels; i++) normed[start + i] = (x[start + i] - mean) * scale * this.weight[i] + this.bias[i];
+      for (let i = start, channel = 0; channel < channels; i++, channel++) {
+        normed[i] = (x[i] - mean) * scale * this.weight[channel] + this.bias[channel];
+      }
     }
     return normed;
   }

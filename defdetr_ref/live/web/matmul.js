@@ -76,7 +76,7 @@ export class SimdMatmul {
   }
 }
 
-/** In JavaScript: two rows of x by four columns of the result at a time, so that each number that is read serves often. */
+/** In JavaScript: two rows of x by four columns of the result at a time, so that each number read serves often. */
 export class PlainMatmul {
   constructor() {
     this.name = "javascript";

@@ -39,7 +39,8 @@ export function splitColumns(x) {
   const width = both / 2;
   const halves = [tensor([rows, width]), tensor([rows, width])];
   for (let row = 0; row < rows; row++) {
-    halves.forEach((half, i) => half.set(x.subarray(row * both + i * width, row * both + (i + 1) * width), row * width));
+    const start = row * both;
+    halves.forEach((half, i) => half.set(x.subarray(start + i * width, start + (i + 1) * width), row * width));
   }
   return halves;
 }

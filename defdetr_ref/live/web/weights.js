@@ -16,7 +16,7 @@ const DTYPES = {
   F32: { name: "torch.float32", bytes: 4, decode: (bytes) => new Float32Array(bytes.slice().buffer) },
   F16: { name: "torch.float16", bytes: 2, decode: (bytes) => fromHalf(new Uint16Array(bytes.slice().buffer)) },
   I8: { name: "torch.int8", bytes: 1, decode: (bytes) => Float32Array.from(new Int8Array(bytes.slice().buffer)) },
-  I64: { name: "torch.int64", bytes: 8, decode: (bytes) => Float32Array.from(new BigInt64Array(bytes.slice().buffer), Number) },
+  I64: { name: "torch.int64", bytes: 8, decode: (bytes) => fromWhole(new BigInt64Array(bytes.slice().buffer)) },
 };
 
 /**
@@ -58,8 +58,8 @@ export class Parameters {
     if (found === undefined || String(found.shape) !== String(shape)) {
       const instead = found === undefined ? "has none" : `has one of shape (${found.shape.join(", ")})`;
       throw new Error(
-        `weights: the config wants a tensor ${quoted(this.prefix + name)} of shape (${shape.join(", ")}), and the file ` +
-          `${instead}; ${AGAIN}`,
+        `weights: the config wants a tensor ${quoted(this.prefix + name)} of shape (${shape.join(", ")}), and the ` +
+          `file ${instead}; ${AGAIN}`,
       );
     }
     return found;
@@ -67,7 +67,7 @@ export class Parameters {
 }
 
 function readHeader(bytes) {
-  if (bytes.length < LENGTH_BYTES) throw new Error(`weights: the file has ${bytes.length} bytes, which is none; ${AGAIN}`);
+  if (bytes.length <= LENGTH_BYTES) throw new Error(`weights: the file has ${bytes.length} bytes alone; ${AGAIN}`);
   const length = Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
   const start = LENGTH_BYTES + length;
   if (bytes[LENGTH_BYTES] !== "{".charCodeAt(0)) {
@@ -75,7 +75,8 @@ function readHeader(bytes) {
   }
   if (start > bytes.length) throw new Error(`weights: the file ends within its header; ${AGAIN}`);
   try {
-    return { header: JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(LENGTH_BYTES, start))), start };
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(LENGTH_BYTES, start));
+    return { header: JSON.parse(text), start };
   } catch {
     throw damaged("its header is no JSON");
   }
@@ -91,7 +92,7 @@ function readEntries(entries, numbers) {
       throw new Error(`weights: ${quoted(name)} is stored as ${dtype}; the page reads ${known}: ${AGAIN}`);
     }
     const [first, last] = offsets;
-    if (last - first !== sizeOf(shape) * DTYPES[dtype].bytes) throw damaged(`${quoted(name)} is not as long as its shape`);
+    if (last - first !== sizeOf(shape) * DTYPES[dtype].bytes) throw damaged(`the shape of ${quoted(name)} is another`);
     if (last > numbers.length) throw new Error(`weights: the file ends before ${quoted(name)} does; ${AGAIN}`);
     stored.set(name, { dtype: DTYPES[dtype], shape, bytes: numbers.subarray(first, last) });
     end = Math.max(end, last);
@@ -152,6 +153,10 @@ function fromHalf(halves) {
     const fraction = half & 0x3ff;
     return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
   });
+}
+
+function fromWhole(numbers) {
+  return Float32Array.from(numbers, Number);
 }
 
 function damaged(how) {
