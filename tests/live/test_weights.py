@@ -59,6 +59,10 @@ def test_damage_is_refused_in_one_sentence(live_page, model, tmp_path):
         '"queries.reference_points.bias" differs from its checksum': flipped(content, start + bias),
         "its metadata differ from their checksum": flipped(content, config),
         "the list of checksums is no JSON": flipped(content, content.index(b'"digest":"{') + len('"digest":"')),
+        '"decoder.box_heads.0.layers.0.bias" is missing': content.replace(
+            b'"decoder.box_heads.0.layers.0.bias":{', b'"decoder.box_heads.0.layers.1.bias":{', 1
+        ),
+        "has no shape or no place": content.replace(b'"data_offsets"', b'"data_offsetr"', 1),
         '"backbone.stem.0.weight" differs': content.replace(b"[24,3,3,3]", b"[3,24,3,3]", 1),
     }
     for wanted, said in zip(cases, read_in_page(live_page, list(cases.values())), strict=True):

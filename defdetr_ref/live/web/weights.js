@@ -87,6 +87,7 @@ function readEntries(entries, numbers) {
   const stored = new Map();
   let end = 0;
   for (const [name, { dtype, shape, data_offsets: offsets }] of Object.entries(entries)) {
+    if (!Array.isArray(shape) || !Array.isArray(offsets)) throw damaged(`${quoted(name)} has no shape or no place`);
     if (!(dtype in DTYPES)) {
       const known = Object.keys(DTYPES).join(", ");
       throw new Error(`weights: ${quoted(name)} is stored as ${dtype}; the page reads ${known}: ${AGAIN}`);
@@ -106,18 +107,20 @@ function verify(metadata, stored) {
   const { digest, ...rest } = metadata;
   let written = null;
   try {
-    written = JSON.parse(digest);
+    written = new Map(Object.entries(JSON.parse(digest)));
   } catch {
     throw damaged("the list of checksums is no JSON");
   }
   const text = (words) => new TextEncoder().encode(words);
-  if (written[METADATA] !== sha256(text(asPythonWrites(rest)))) throw damaged("its metadata differ from their checksum");
+  if (written.get(METADATA) !== sha256(text(asPythonWrites(rest)))) throw damaged("its metadata differ from their checksum");
   for (const [name, { dtype, shape, bytes }] of stored) {
     const tuple = shape.length === 1 ? `(${shape},)` : `(${shape.join(", ")})`;
-    if (written[name] !== sha256(text(`${dtype.name} ${tuple}`), bytes)) {
+    if (written.get(name) !== sha256(text(`${dtype.name} ${tuple}`), bytes)) {
       throw damaged(`${quoted(name)} differs from its checksum`);
     }
   }
+  const missing = [...written.keys()].find((name) => name !== METADATA && !stored.has(name));
+  if (missing !== undefined) throw damaged(`${quoted(missing)} is missing`);
 }
 
 /** Strings by name in the JSON of Python's json.dumps(…, sort_keys=True), of which the digest was taken. */
