@@ -1,5 +1,6 @@
 """The detector in a web page: its forward pass once more, in JavaScript.
 
+    live.save_page("page.html", model)      # drag a shape: the detector looks again
     live.export_weights("model.safetensors", model, torch.float16)
 
 `web/` holds it, a plain ES module for each room of the package, with the package's names: `sampling.js` is the
@@ -20,6 +21,7 @@ object of flat `Float32Array`s, each with its `shape`: `pred_logits`, `pred_boxe
 """
 
 from defdetr_ref.live.modules import kernel, script
+from defdetr_ref.live.page import save_page
 from defdetr_ref.live.weights import export_weights
 
-__all__ = ["export_weights", "kernel", "script"]
+__all__ = ["export_weights", "kernel", "save_page", "script"]
