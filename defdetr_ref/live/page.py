@@ -33,8 +33,8 @@ $style
 <main>
 <h1>$title</h1>
 <div class="laboratory">
-<canvas data-part="view" style="aspect-ratio: $width / $height" tabindex="0" role="img" aria-label="The scene. Arrow keys move
-the shape, plus and minus change its size, r turns it, Enter takes the next one."></canvas>
+<canvas data-part="view" style="aspect-ratio: $width / $height" tabindex="0" role="img" aria-label="The scene. Arrow
+keys move the shape, plus and minus change its size, r turns it, Enter takes the next one."></canvas>
 <div class="controls">
 <p>Drag a shape. By keyboard: arrows move it, + and − change its size, r turns it, Enter takes the next one.</p>
 <label>Decoder layer <input data-part="layer" type="range" min="1" max="1" value="1"></label>
