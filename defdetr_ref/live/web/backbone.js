@@ -76,9 +76,12 @@ function normedConvolution(matmul, convolution, norm, [inChannels, outChannels, 
   );
   const scale = Array.from(weight, (value, i) => value / Math.sqrt(variance[i] + BATCH_NORM_EPS));
   const kernelSize = kernels.length / outChannels;
-  const scaled = kernels.map((value, i) => value * scale[Math.floor(i / kernelSize)]);
+  const scaled = tensor(kernels.shape);
+  for (let channel = 0, i = 0; channel < outChannels; channel++) {
+    for (let end = i + kernelSize; i < end; i++) scaled[i] = kernels[i] * scale[channel];
+  }
   const shift = bias.map((value, i) => value - mean[i] * scale[i]);
-  return new Convolution(matmul, tensor(kernels.shape, scaled), shift, stride);
+  return new Convolution(matmul, scaled, shift, stride);
 }
 
 /** Two 3×3 convolutions with a shortcut. */

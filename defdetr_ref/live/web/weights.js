@@ -15,7 +15,7 @@ const AGAIN = "export it again, or copy or download it again";
 const DTYPES = {
   F32: { name: "torch.float32", bytes: 4, decode: (bytes) => new Float32Array(bytes.slice().buffer) },
   F16: { name: "torch.float16", bytes: 2, decode: (bytes) => fromHalf(new Uint16Array(bytes.slice().buffer)) },
-  I8: { name: "torch.int8", bytes: 1, decode: (bytes) => Float32Array.from(new Int8Array(bytes.slice().buffer)) },
+  I8: { name: "torch.int8", bytes: 1, decode: (bytes) => new Float32Array(new Int8Array(bytes.slice().buffer)) },
   I64: { name: "torch.int64", bytes: 8, decode: (bytes) => fromWhole(new BigInt64Array(bytes.slice().buffer)) },
 };
 
@@ -139,9 +139,10 @@ function decodeAll(stored) {
     const numbers = tensor(shape, dtype.decode(bytes));
     const scales = stored.get(name + SCALE);
     if (scales !== undefined) {
-      const perChannel = scales.dtype.decode(scales.bytes);
-      const channelSize = numbers.length / shape[0];
-      for (let i = 0; i < numbers.length; i++) numbers[i] *= perChannel[Math.floor(i / channelSize)];
+      const size = numbers.length / shape[0]; // of a channel
+      scales.dtype.decode(scales.bytes).forEach((scale, channel) => {
+        for (let i = channel * size; i < (channel + 1) * size; i++) numbers[i] *= scale;
+      });
     }
     tensors.set(name, numbers);
   }
