@@ -1,4 +1,4 @@
-"""Shapes in the package's signatures are checked while the tests run."""
+"""Shapes in the package's signatures are checked while the tests run. Any test may open a page in Chromium."""
 
 import os
 
@@ -7,3 +7,5 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # transformers is an oracle built 
 from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("defdetr_ref", "beartype.beartype")
+
+from tests.browser.chromium import browser, page  # noqa: E402, F401

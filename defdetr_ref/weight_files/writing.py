@@ -48,7 +48,8 @@ def save_safetensors(path: str | os.PathLike, model: nn.Module, *, dtype: torch.
     path: whose name should end in .safetensors, by which `read` knows the format
     model: whose config and weights are stored
     dtype: torch.float16 or torch.bfloat16 stores floating-point weights in half the space, torch.int8 in a quarter,
-        with a scale for each output channel; they are read back as float32. None stores them as they are
+        with a scale for each output channel; they are read back as float32. torch.float32 is for weights of another
+        dtype; None stores them as they are
     notes: numbers, strings, lists and dicts with keys that are strings, or numbers without fractions; they are stored
         as JSON
 
@@ -213,9 +214,10 @@ def _rounded(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
     """Floating-point tensors in `dtype`. Raises ValueError for another dtype, and for what becomes infinite in it."""
     if dtype == torch.int8:
         return quantise(tensors)
-    if dtype not in (torch.float16, torch.bfloat16):
+    if dtype not in (torch.float16, torch.bfloat16, torch.float32):
         raise ValueError(
-            f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16, torch.int8 or, with None, as is"
+            f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16, torch.int8, torch.float32 or, "
+            "with None, as they are"
         )
     rounded = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     for key, tensor in tensors.items():
