@@ -12,10 +12,10 @@ from string import Template
 import torch
 from torch import nn
 
-from defdetr_ref.checkpoints.writing import replacing
 from defdetr_ref.data.shapes import OUTLINES
 from defdetr_ref.live.modules import WEB, kernel, script
 from defdetr_ref.live.weights import export_weights
+from defdetr_ref.weight_files.writing import replacing
 
 SHAPE_NAMES = dict(enumerate(OUTLINES, start=1))  # category ids of the drawn shapes
 

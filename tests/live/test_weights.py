@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from defdetr_ref import DeformableDETRConfig, DetrBaseline, checkpoints, live
-from defdetr_ref.checkpoints.writing import write_safetensors
+from defdetr_ref.weight_files.writing import description_of, write_safetensors
 from tests.live.models import live_model
 from tests.small_models import SMALL
 
@@ -78,7 +78,7 @@ def test_other_files_are_refused_in_one_sentence(live_page, model, tmp_path):
     checkpoints.save(tmp_path / "model.pt", model)
     checkpoints.save_safetensors(tmp_path / "bfloat16", model, dtype=torch.bfloat16)
     tensors = model.state_dict()
-    description = checkpoints.writing.description_of(model)
+    description = description_of(model)
     metadata = {"format": description["format"], "model_class": "DeformableDETR"}
     config = description["config"]
     others = {
