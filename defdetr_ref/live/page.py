@@ -96,6 +96,7 @@ def save_page(
         height=image_size[0],
         width=image_size[1],
     )
-    with replacing(Path(path)) as file:
-        file.write(page.encode("utf-8"))
+    content = page.encode("utf-8")
+    with replacing(Path(path), len(content)) as file:
+        file.write(content)
     return Path(path)
