@@ -275,10 +275,10 @@ def zeros(*shape: int) -> np.ndarray:
 
 
 def examine_shared_sum(answer: Callable, right: Callable) -> None:
-    for points, channels in ((1, 1), (3, 5), (2, 8)):
+    for points, channels, sums in ((1, 1, zeros), (3, 5, unset), (2, 8, unset)):
         parts = np.random.default_rng(points).normal(size=points * channels).astype(np.float32)
         what = f"the sums over {channels} channels of {points} points"
-        seen = expect_results(answer, right, points, channels, [parts, unset(points)], what=[what])
+        seen = expect_results(answer, right, points, channels, [parts, sums(points)], what=[what])
         if seen.select("atomic", shared=False):
             raise WrongAnswer("the sums are right, but made by atomics, of which this puzzle wants none")
         most = max(seen.of_each_thread("read", shared=False).values())

@@ -407,9 +407,9 @@ def test_without_its_mistake_an_answer_is_right(name):
 
 
 SENTENCES = [
-    ("13-one-read", "no guard", "one_read raised IndexError: thread 4 of block 1 .* outside of output: .* 0 to 19"),
+    ("13-one-read", "no guard", "one_read raised IndexError: thread 1 of block 0 .* outside of output: .* 0 to 0"),
     ("13-one-read", "channels backwards, by a negative index", r"output\[-1\], which is outside"),
-    ("13-four-reads", "no border", r"raised IndexError: thread 0 of block 0 reads value\[-\d+\], which is outside"),
+    ("13-four-reads", "no border", r"raised IndexError: thread 0 of block 0 reads value\[2\], which is outside"),
     ("13-backward-value", "plain +=", "use grad_value.*not by an atomic"),
     ("13-one-read", "one thread does everything", "thread 0 of block 0 writes 3 numbers of output, expected 1 at most"),
     ("13-four-reads", "the whole map is read", "thread 0 of block 0 reads 4 numbers of value, expected 4|reads 2[0-9]"),
@@ -428,7 +428,7 @@ def test_what_the_learner_reads(name, mistake, sentence):
 
 def test_a_race_is_told_although_the_numbers_are_right():
     """Simulated threads take turns, so that a plain += loses nothing here."""
-    case = next(n13.cases())
+    case = list(n13.cases())[-1]
     results = []
     for kernel in (n13.backward_value, BACKWARD_VALUE_MISTAKES["plain +="]):
         results.append(case.value * 0)
