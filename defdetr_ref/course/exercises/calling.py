@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import ctypes
+import dis
 import functools
 import inspect
 import io
@@ -108,12 +109,14 @@ def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
     try:
         with contextlib.redirect_stdout(printed), _exit_raises(function), _watched(this):
             result = function(*given[0], **given[1])
-    except (NotImplementedError, WrongAnswer):
+    except WrongAnswer:
         raise
     except TooSlow:
         sentence = f"{name_of(function)} was still at work after {SECONDS:g} seconds: does a loop never end?"
         raise Stopped(sentence, hint="") from None
     except (Exception, SystemExit) as error:  # `exit()` in an answer would end the cell without a word
+        if isinstance(error, NotImplementedError) and _is_blank(error):
+            raise
         raise Stopped(_what_was_raised(function, error)) from None
     finally:
         this.printed += printed.getvalue()
@@ -211,6 +214,16 @@ def _same(one: Any, other: Any) -> bool:
         items = [list(x.items()) if isinstance(x, dict) else x for x in (one, other)]
         return len(one) == len(other) and all(map(_same, *items))
     return not isinstance(one, str | int | float | bool) or one == other
+
+
+def _is_blank(error: NotImplementedError) -> bool:
+    """Whether a `raise` of the notebook or the package raised it; PyTorch does so for types that it does not know."""
+    last = error.__traceback__
+    while last.tb_next is not None:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    raised, path = code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"], code.co_filename
+    return raised and (path.startswith(tuple(PACKAGES)) or not path.startswith(tuple(INSTALLED)))
 
 
 def _what_was_raised(function: Callable, error: BaseException) -> str:

@@ -40,6 +40,7 @@ def examine_proposals(answer: Callable, right: Callable) -> None:
     masks = [torch.zeros(2, *shape, dtype=torch.bool) for shape in shapes]
     for mask in masks[1:4]:
         mask[1, 2:], mask[1, :, 3:] = True, True  # the second image is smaller
+    masks[4][1, :, 1:], masks[5][1, 1:] = True, True  # down to one column, and to one row
     for level, image_masks in enumerate(masks):
         for name, mask in zip(("an unpadded", "a padded"), image_masks, strict=True):
             what = f"level {level} of {name} image, {shapes[level][0]}×{shapes[level][1]} pixels"

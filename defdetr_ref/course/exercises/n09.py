@@ -61,6 +61,7 @@ def examine_focal(answer: Callable, right: Callable) -> None:
     targets[[0, 2, 5], [1, 3, 1]] = 1.0
     expect_same(answer, right, (logits, targets), "the focal loss of 6 × 4 logits", gradient=["logits"])
     expect_same(answer, right, (logits, targets, 0.5, 0.0), "with alpha = 0.5 and gamma = 0, the loss")
+    expect_same(answer, right, (logits, targets, 0.3, 1.5), "with alpha = 0.3 and gamma = 1.5, the loss")
     large = torch.tensor([-50.0, -20, 20, 50])
     for truth in (0.0, 1.0):
         what = f"where {truth:g} is true, the focal loss of the logits -50, -20, 20 and 50"

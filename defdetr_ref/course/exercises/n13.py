@@ -143,7 +143,7 @@ def cases() -> Iterator[Case]:
     yield random_case(1, 1, 1, 1, 1, [(1, 2)], seed=0)
     yield random_case(1, 3, 2, 3, 2, [(2, 5)], seed=1)
     yield _on_centres(random_case(1, 2, 1, 2, 3, [(2, 4)], seed=3))
-    yield random_case(2, 3, 3, 2, 2, [(4, 3), (2, 3)], seed=2)
+    yield random_case(2, 3, 3, 2, 2, [(4, 3), (2, 5)], seed=2)
 
 
 def _on_centres(case: Case) -> Case:

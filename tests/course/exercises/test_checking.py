@@ -294,6 +294,11 @@ def test_a_blank_is_not_a_wrong_answer(blank):
         call(blank)
 
 
+def test_what_pytorch_does_not_know_is_no_blank():
+    with pytest.raises(WrongAnswer, match="<lambda> raised NotImplementedError: .*not implemented for 'Float'"):
+        call(lambda number: torch.arange(2).repeat_interleave(torch.ones(2)), 1)
+
+
 def test_ipython_prints_the_sentence_alone(capsys):
     shell = InteractiveShell()
     shell.run_cell(
