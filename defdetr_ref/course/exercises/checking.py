@@ -52,10 +52,10 @@ def expect_same(
             expect_close(mine, theirs, f"{sentence},", rtol=rtol, atol=atol)
 
 
-def expect_stopped(function: Callable, *args: Any) -> None:
+def expect_stopped(function: Callable, *args: Any, **kwargs: Any) -> None:
     """Where a known mistake fails, an answer that makes the same one does so, too. Raises WrongAnswer, never shown."""
     with contextlib.suppress(Stopped):
-        call(function, *args)
+        call(function, *args, **kwargs)
         raise WrongAnswer("this goes well")
 
 

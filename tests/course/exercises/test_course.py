@@ -69,9 +69,12 @@ def test_every_known_mistake_is_refused(name, number):
     three_ways.refuses(name, made(name, number), broken=())
 
 
-@pytest.mark.parametrize("name, number", [each for each in KNOWN if each[0][:2] != "13" or each[1] in (0, 3)])
+@pytest.mark.parametrize(
+    "name, number",
+    [each for each in KNOWN if not each[0].startswith(("13-forward", "13-backward")) or each[1] in (0, 3)],
+)
 def test_every_known_mistake_gets_its_own_hint(name, number):
-    """Of the kernels only some, as the simulator takes its time."""
+    """Of the larger kernels only some, as the simulator takes its time."""
     hint = exercises.find(name).mistakes[number].hint
     with pytest.raises(exercises.WrongAnswer) as caught:
         exercises.check(name, made(name, number))
