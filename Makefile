@@ -48,6 +48,7 @@ test-late-frames: $(VENV)/.test
 # Goes on where it was interrupted: the results are in runs/mutants.
 mutants: $(VENV)/.test
 	$(BIN)/python -m tests.mutants $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.mutants.solutions
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

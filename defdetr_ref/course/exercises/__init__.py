@@ -8,27 +8,45 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from defdetr_ref.course.exercises.checking import WrongAnswer, call, expect_close, expect_equal, expect_predictions
-from defdetr_ref.course.exercises.exercise import Exercise
+from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, call, name_of, trial
+from defdetr_ref.course.exercises.checking import expect_close, expect_equal, expect_predictions, expect_same
+from defdetr_ref.course.exercises.exercise import Exercise, Mistake, rewritten
 
 __all__ = [
     "Exercise",
+    "Failing",
+    "Mistake",
     "WrongAnswer",
     "call",
     "check",
     "expect_close",
     "expect_equal",
     "expect_predictions",
+    "expect_same",
+    "failing",
     "find",
     "hint",
     "names",
     "solution",
 ]
+
+
+@dataclass
+class Failing:
+    """A case that an answer failed: `answer(*case.arguments)` fails again."""
+
+    arguments: tuple
+    sentence: str  # what the check said of it
+
+
+_FAILED: dict[str, Failing] = {}  # by the exercise's name, of its last check
 
 
 def check(name: str, answer: Any) -> Any:
@@ -37,18 +55,68 @@ def check(name: str, answer: Any) -> Any:
     A blank raises NotImplementedError; a dict is blank while any of its values is `...`.
     """
     exercise = find(name)
+    _FAILED.pop(name, None)
     try:
-        examine(exercise, answer)
+        printed = examine(exercise, answer)
     except NotImplementedError:
         print(f"{name}: not solved yet; going on with the package's version.")
         return exercise.solution
     except WrongAnswer as wrong:
         sentence = f"{name}: not right yet: {wrong}"
-        if exercise.hint:
-            sentence += f"{'' if sentence.endswith(('.', '?')) else '.'} Hint: {exercise.hint}"
+        told = wrong.hint if wrong.hint is not None else hint_for(exercise, answer, wrong)
+        if told:
+            sentence += f"{'' if sentence.endswith(('.', '?')) else '.'} Hint: {told}"
         raise WrongAnswer(sentence) from None
     print(f"{name}: right.")
+    if printed:
+        print(f"(It prints while it runs, which a check keeps back: {' '.join(printed.split())[:60]!r}.)")
     return answer
+
+
+def failing(name: str) -> Failing:
+    """The smallest input on which the last answer was not right: `answer(*failing(name).arguments)` shows it again.
+
+    Raises ValueError if the last check failed on no input.
+    """
+    find(name)
+    if name not in _FAILED:
+        raise ValueError(f"{name} failed on no input when it was last checked; run exercises.check({name!r}, …) first")
+    return _FAILED[name]
+
+
+def hint_for(exercise: Exercise, answer: Any, wrong: WrongAnswer) -> str:
+    """That of the known mistake that does just what the answer does, or is stopped like it; or the exercise's own."""
+    for mistake in exercise.mistakes:
+        if isinstance(exercise.solution, Mapping):
+            if isinstance(answer, Mapping) and _alike(answer.get(mistake.right), mistake.wrong):
+                return mistake.hint
+            continue
+        mistaken = rewritten(exercise.solution, mistake.right, mistake.wrong)
+        try:
+            if isinstance(wrong, Stopped):
+                examine(exercise, mistaken, exercise.right)
+            else:
+                examine(exercise, answer, mistaken)
+                return mistake.hint
+        except Stopped as other:
+            if isinstance(wrong, Stopped) and _what(other, mistaken) == _what(wrong, answer):
+                return mistake.hint
+        except Exception:  # another mistake
+            continue
+    return exercise.hint
+
+
+def _alike(mine: Any, theirs: Any) -> bool:
+    try:
+        expect_equal(mine, theirs, "")
+    except WrongAnswer:
+        return False
+    return True
+
+
+def _what(wrong: WrongAnswer, function: Any) -> str:
+    """The sentence without what differs from one way of writing to the other."""
+    return re.sub(r" \(in line .*", "", str(wrong)).replace(name_of(function), "")
 
 
 def hint(name: str) -> None:
@@ -87,8 +155,10 @@ def of_notebook(number: str) -> list[Exercise]:
     return [thing for thing in vars(module).values() if isinstance(thing, Exercise)]
 
 
-def examine(exercise: Exercise, answer: Any) -> None:
-    """Raises NotImplementedError for a blank and WrongAnswer for a wrong answer.
+def examine(exercise: Exercise, answer: Any, right: Any = None) -> str:
+    """What the answer prints. Raises NotImplementedError for a blank and WrongAnswer for a wrong answer.
+
+    right: what the answer has to do; by default, what the exercise's solution does.
 
     Random numbers are the same in each run, and the notebook's own do not notice.
     """
@@ -98,9 +168,15 @@ def examine(exercise: Exercise, answer: Any) -> None:
         _check_questions(exercise.solution, answer)
     elif not callable(answer):
         raise WrongAnswer(f"expected a function, got {answer!r:.80}")
-    with torch.random.fork_rng(devices=[]):
+    with trial() as seen, torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        exercise.examine(answer)
+        try:
+            exercise.examine(answer, exercise.right if right is None else right)
+        except WrongAnswer as wrong:
+            if right is None and seen.arguments is not None:
+                _FAILED[exercise.name] = Failing(seen.arguments, str(wrong))
+            raise
+    return seen.printed
 
 
 def _check_questions(solution: Mapping[str, Any], answer: Any) -> None:

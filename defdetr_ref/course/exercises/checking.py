@@ -1,50 +1,62 @@
-"""What the checks are made of: call the answer, compare what it gives, and say in one sentence what is off."""
+"""What the checks are made of: compare what an answer gives, and say in one sentence what is off."""
 
-import copy
+import contextlib
 import numbers
-import sysconfig
-import traceback
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-import defdetr_cuda
 import numpy as np
 import torch
 from torch import Tensor
 
-INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
-PACKAGES = [str(Path(__file__).resolve().parents[2]), str(Path(defdetr_cuda.__file__).resolve().parent)]
-NOT_THE_LEARNERS = tuple([*PACKAGES, *INSTALLED])  # code that a learner did not write
+from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, call, copied, not_contiguous, parameters_of
+
 FEW = 4  # so many numbers are shown all; of more, only the one that is farthest off
+DIGITS = (4, 7, 17)  # the fewest that tell two numbers apart are shown
 
 
-class WrongAnswer(AssertionError):
-    """An answer that is not right. A notebook shows the sentence alone, as the check's own code teaches nothing."""
+def expect_same(
+    answer: Callable,
+    right: Callable,
+    arguments: tuple,
+    what: str,
+    *,
+    gradient: Collection[str] = (),
+    rtol: float = 1e-4,
+    atol: float = 1e-5,
+) -> None:
+    """The answer must give what `right` gives: on the arguments as they are, not contiguous in memory, and in float64.
 
-    def _render_traceback_(self) -> list[str]:
-        """What IPython prints in place of a traceback."""
-        return [str(self)]
-
-
-def call(function: Callable, *args: Any, **kwargs: Any) -> Any:
-    """function(*args, **kwargs) on copies of the arguments; WrongAnswer if it raises or returns None.
-
-    To take a gradient at an argument, which a copy would hide, give it in a `functools.partial`.
-    NotImplementedError passes through, and a returned `...` becomes one: the blank is still there.
+    answer: the learner's.
+    right: the solution; or, when a hint is looked for, a known mistake.
+    arguments: of both.
+    what: begins the sentence, "the offsets for 8 heads".
+    gradient: the parameters at which the result's gradient must agree, too.
+    rtol, atol: see `expect_close`.
     """
-    args, kwargs = _copied(args), _copied(kwargs)
-    try:
-        result = function(*args, **kwargs)
-    except (NotImplementedError, WrongAnswer):
-        raise
-    except (Exception, SystemExit) as error:  # `exit()` in an answer would end the cell without a word
-        raise WrongAnswer(_what_was_raised(function, error)) from None
-    if result is None:
-        raise WrongAnswer(f"{_name(function)} returned None: is a `return` missing?")
-    if result is ...:
-        raise NotImplementedError("the answer is still `...`")
-    return result
+    for form, formed in _forms(arguments):
+        try:
+            expected = right(*copied(formed))
+        except Exception:  # a known mistake
+            expect_stopped(answer, *formed)
+            continue
+        expect_close(call(answer, *formed), expected, f"{what}{form}", rtol=rtol, atol=atol)
+    if gradient:
+        places = [parameters_of(right).index(name) for name in gradient]
+        expected, yours = (_gradients(function, arguments, places, what) for function in (right, answer))
+        for name, theirs, mine in zip(gradient, expected, yours, strict=True):
+            sentence = f"{what}: the numbers are right, but their gradient at `{name}`"
+            if theirs.any() and not mine.any():
+                raise WrongAnswer(f"{sentence} is cut off; does something in between call detach() or item()?", hint="")
+            expect_close(mine, theirs, f"{sentence},", rtol=rtol, atol=atol)
+
+
+def expect_stopped(function: Callable, *args: Any, **kwargs: Any) -> None:
+    """Where a known mistake fails, an answer that makes the same one does so, too. Raises WrongAnswer, never shown."""
+    with contextlib.suppress(Stopped):
+        call(function, *args, **kwargs)
+        raise WrongAnswer("this goes well")
 
 
 def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, atol: float = 1e-5) -> None:
@@ -97,23 +109,34 @@ def expect_predictions(yours: Mapping[str, Any], expected: Mapping[str, Any]) ->
             expect_equal(yours[question], right, question)
 
 
-def _copied(thing: Any) -> Any:
-    if isinstance(thing, Tensor):
-        return thing.detach().clone().requires_grad_(thing.requires_grad)
-    if type(thing) in (tuple, list):
-        return type(thing)(_copied(item) for item in thing)
-    if type(thing) is dict:
-        return {key: _copied(item) for key, item in thing.items()}
-    return copy.deepcopy(thing)
+def _forms(arguments: tuple) -> Iterator[tuple[str, tuple]]:
+    """(words for the sentence, the arguments) as they are, and in those other forms that make a difference."""
+    yield "", arguments
+    gaps = _each(arguments, lambda x: not_contiguous(x) if isinstance(x, Tensor | np.ndarray) and x.ndim else x)
+    double = _each(arguments, lambda x: x.double() if isinstance(x, Tensor) and x.dtype == torch.float32 else x)
+    for form, changed in ((", of arguments that are not contiguous,", gaps), (", in float64,", double)):
+        if any(now is not then for now, then in zip(changed, arguments, strict=True)):
+            yield form, changed
 
 
-def _what_was_raised(function: Callable, error: BaseException) -> str:
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(NOT_THE_LEARNERS)
-    ]
-    where = f" (in line {frames[-1].lineno}: {frames[-1].line})" if frames else ""
-    message = " ".join(str(error).split())[:300]  # on one line
-    return f"{_name(function)} raised {type(error).__name__}{': ' if message else ''}{message}{where}"
+def _each(thing: Any, change: Callable) -> Any:
+    """`change` of whatever lies in tuples and lists, which stay the same objects where nothing changes."""
+    if type(thing) not in (tuple, list):
+        return change(thing)
+    items = [_each(item, change) for item in thing]
+    return thing if all(map(lambda a, b: a is b, items, thing)) else type(thing)(items)
+
+
+def _gradients(function: Callable, arguments: tuple, places: list[int], what: str) -> list[Tensor]:
+    """At the arguments in these places, of a weighted sum of the result; zero where none arrives."""
+    leaves = copied(arguments)
+    wanted = [leaves[place].requires_grad_() for place in places]
+    result = call(partial(function, *leaves))
+    if not result.requires_grad:
+        why = "something in it calls detach(), item() or tolist(), or makes a new tensor of numbers"
+        raise WrongAnswer(f"{what}: the numbers are right, but no gradient goes back from them; {why}", hint="")
+    total = (result * torch.linspace(1, 2, result.numel()).view(result.shape)).sum()  # no two numbers count alike
+    return list(torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True))
 
 
 def _expect_length(yours: Any, expected: tuple | list, what: str) -> None:
@@ -136,11 +159,13 @@ def _as_tensor(yours: Any, expected: Any, what: str) -> Tensor:
 
 def _where_wrong(mine: Tensor, right: Tensor, wrong: Tensor, what: str) -> str:
     if mine.numel() <= FEW:
-        return f"{_before_colon(what)}: yours is {_digits(mine)}, expected {_digits(right)}"
+        yours, expected = _told_apart(mine, right)
+        return f"{_before_colon(what)}: yours is {yours}, expected {expected}"
     off = (mine - right).abs().nan_to_num(float("inf"))
     worst = tuple(index.item() for index in torch.unravel_index(off.argmax(), off.shape))
+    yours, expected = _told_apart(mine[worst], right[worst])
     return (
-        f"{_before_colon(what)}: at {list(worst)} yours is {_digits(mine[worst])}, expected {_digits(right[worst])} "
+        f"{_before_colon(what)}: at {list(worst)} yours is {yours}, expected {expected} "
         f"({int(wrong.sum())} of {mine.numel()} numbers differ)"
     )
 
@@ -150,10 +175,19 @@ def _before_colon(what: str) -> str:
     return what.removesuffix(",")
 
 
-def _digits(tensor: Tensor) -> str:
+def _told_apart(mine: Tensor, right: Tensor) -> tuple[str, str]:
+    """Both in the fewest digits in which they differ."""
+    for digits in DIGITS:
+        texts = _digits(mine, digits), _digits(right, digits)
+        if texts[0] != texts[1]:
+            break
+    return texts
+
+
+def _digits(tensor: Tensor, digits: int) -> str:
     if tensor.dim() == 0:
-        return f"{tensor.item():.4g}"
-    return "[" + ", ".join(_digits(part) for part in tensor) + "]"
+        return f"{tensor.item():.{digits}g}"
+    return "[" + ", ".join(_digits(part, digits) for part in tensor) + "]"
 
 
 def _plain(thing: Any) -> Any:
@@ -167,11 +201,6 @@ def _plain(thing: Any) -> Any:
 
 def _dtype(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
-
-
-def _name(function: Callable) -> str:
-    function = getattr(function, "func", function)  # what a partial calls
-    return getattr(function, "__name__", type(function).__name__)
 
 
 def _a(thing: Any) -> str:

@@ -5,11 +5,16 @@ from collections.abc import Callable
 
 import torch
 
-from defdetr_ref.course.exercises.checking import call, expect_close
+from defdetr_ref.course.exercises.checking import expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
 
-HEIGHT, WIDTH = 4, 6
+# The first one is small, and no two sums of its pixels are alike.
+IMAGES = (
+    torch.tensor([[1.0, 2, 4], [8, 16, 32]]).double(),
+    torch.randn(4, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),
+)
 PLACES = (
+    (0.5, 0.25),
     (2.7, 1.4),
     (4.25, 0.5),
     (0.1, 2.9),
@@ -23,6 +28,8 @@ PLACES = (
     (2.5, -3.0),
     (1.5, 4.4),
 )  # x, y in pixels
+ON_ROWS = ((1.3, 1.0), (0.6, 0.0), (-0.4, 1.0), (3.8, 3.0), (2.5, -1.0))  # y is a whole number …
+ON_CENTRES = ((1.0, 0.0), (0.0, 0.0), (2.0, 1.0), (1.0, 0.6), (5.0, 3.0), (-1.0, 1.0), (3.0, 2.0))  # … or x, or both
 
 
 def bilinear(image, x, y):
@@ -49,22 +56,23 @@ def slope_x(image, x, y):
     return slope
 
 
-def _examine_at_places(answer: Callable, solution: Callable, what: str) -> None:
-    image = torch.randn(HEIGHT, WIDTH, dtype=torch.float64)
-    for x, y in PLACES:
-        expected = float(solution(image, x, y))
-        expect_close(call(answer, image, x, y), expected, f"{what} at x = {x}, y = {y} of {HEIGHT} × {WIDTH} pixels")
+def _examine_at(places: tuple, answer: Callable, right: Callable, what: str) -> None:
+    for image in IMAGES:
+        size = f"{image.shape[0]} × {image.shape[1]} pixels"
+        for x, y in places:
+            sentence = f"{what} at x = {x}, y = {y} of {size}"
+            expect_same(answer, lambda *arguments: float(right(*arguments)), (image, x, y), sentence)
 
 
 BILINEAR = Exercise(
     "01-bilinear",
     bilinear,
-    lambda answer: _examine_at_places(answer, bilinear, "the value"),
+    lambda answer, right: _examine_at((*PLACES, *ON_ROWS, *ON_CENTRES), answer, right, "the value"),
     hint="Of the four pixels around the point, those outside the map add nothing; index -1 is not outside for Python.",
 )
 SLOPE = Exercise(
     "01-slope",
     slope_x,
-    lambda answer: _examine_at_places(answer, slope_x, "the slope"),
+    lambda answer, right: _examine_at((*PLACES, *ON_ROWS), answer, right, "the slope"),
     hint="The share of a pixel is a product; only one of its factors depends on x, and its derivative is -1 or +1.",
 )

@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from defdetr_ref.course.exercises.checking import call, expect_close
+from defdetr_ref.course.exercises.checking import expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
 from defdetr_ref.ops import ms_deform_attn
-from defdetr_ref.positions import SpatialShapes, encoder_reference_points
+from defdetr_ref.positions import SpatialShapes, encoder_reference_points, pixel_centres
 
 # Two sets of levels, not square, of unequal counts; ratios differ between images, axes and levels.
 CASES = (
@@ -15,13 +15,25 @@ CASES = (
     ([(3, 5)], torch.tensor([[[0.6, 1.0]], [[1.0, 1 / 3]], [[1.0, 1.0]]])),
     ([(6, 4), (5, 2), (1, 3)], torch.tensor([[[0.75, 0.5], [1.0, 0.6], [2 / 3, 1.0]]]).expand(2, -1, -1)),
 )
+SMALL = ([(1, 2)], torch.tensor([[[0.5, 1.0]]]))
 CHANNELS = 3  # of the values read in the identity test
 
 
-def examine_encoder_references(answer) -> None:
-    for shapes, ratios in CASES:
-        expected = encoder_reference_points(shapes, ratios)
-        expect_close(call(answer, shapes, ratios), expected, f"the references for levels {shapes}")
+def references_of_tokens(
+    shapes: SpatialShapes, ratios: Float[Tensor, "batch level 2"]
+) -> Float[Tensor, "batch token level 2"]:
+    """Each pixel's centre as a share of the image, and that on every padded level."""
+    places = []
+    for level, (height, width) in enumerate(shapes):
+        valid = ratios[:, None, level] * torch.tensor([width, height])  # (N, 1, 2)
+        places.append(pixel_centres(height, width) / valid)
+    scale = ratios[:, None]  # (N, 1, L, 2)
+    return torch.cat(places, dim=1)[:, :, None] * scale
+
+
+def examine_encoder_references(answer, right) -> None:
+    for shapes, ratios in (SMALL, *CASES):
+        expect_same(answer, right, (shapes, ratios), f"the references for levels {shapes}")
 
 
 def reads_itself(
@@ -38,23 +50,21 @@ def reads_itself(
     return torch.isclose(read, value, rtol=1e-3, atol=1e-3).all(-1)
 
 
-def examine_identity_test(answer) -> None:
-    for shapes, ratios in CASES:
-        right = encoder_reference_points(shapes, ratios)
-        value = torch.randn(*right.shape[:2], CHANNELS)
-        everything = torch.ones(right.shape[:2], dtype=torch.bool)
+def examine_identity_test(answer, right) -> None:
+    for shapes, ratios in (SMALL, *CASES):
+        good = encoder_reference_points(shapes, ratios)
+        value = torch.randn(*good.shape[:2], CHANNELS)
         what = f"for levels {shapes} and right references the answer"
-        expect_close(call(answer, right, shapes, value), everything, what)
-        for what_is_wrong, wrong in spoilt_references(right, shapes):
-            itself = reads_itself(wrong, shapes, value)
+        expect_same(answer, right, (good, shapes, value), what)
+        for what_is_wrong, wrong in spoilt_references(good, shapes):
             what = f"for levels {shapes} and references where {what_is_wrong} the answer"
-            expect_close(call(answer, wrong, shapes, value), itself, what)
+            expect_same(answer, right, (wrong, shapes, value), what)
         constant = value.clone()
         constant[..., 0] = 1.0  # one channel alone can not tell
-        half_pixel_off = right + 0.5 / torch.tensor([shape[::-1] for shape in shapes])
-        itself = reads_itself(half_pixel_off, shapes, constant)
-        what = "with one channel that is 1 everywhere the answer"
-        expect_close(call(answer, half_pixel_off, shapes, constant), itself, what)
+        half_pixel_off = good + 0.5 / torch.tensor([shape[::-1] for shape in shapes])
+        expect_same(
+            answer, right, (half_pixel_off, shapes, constant), "with one channel that is 1 everywhere the answer"
+        )
 
 
 def spoilt_references(right: Tensor, shapes: SpatialShapes):
@@ -70,9 +80,10 @@ def spoilt_references(right: Tensor, shapes: SpatialShapes):
 
 ENCODER_REFERENCES = Exercise(
     "05-encoder-references",
-    encoder_reference_points,
+    references_of_tokens,
     examine_encoder_references,
     hint="Divide a pixel's centre by the *valid* size of its own level, then multiply by each level's ratio.",
+    package=encoder_reference_points,
 )
 IDENTITY_TEST = Exercise(
     "05-identity-test",

@@ -3,7 +3,7 @@
 import torch
 
 from defdetr_ref.boxes import INVERSE_SIGMOID_EPS, inverse_sigmoid, refine_boxes
-from defdetr_ref.course.exercises.checking import call, expect_close
+from defdetr_ref.course.exercises.checking import expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
 
 EPSILONS = (INVERSE_SIGMOID_EPS, 1e-3)
@@ -11,24 +11,25 @@ SHARES = torch.tensor([[0.02, 0.25, 0.5], [0.75, 0.9, 0.995]])
 BEYOND = torch.tensor([0.0, 1.0, -0.3, 1.4])  # the edges of the image, and places outside; named in the message
 
 
-def examine_inverse_sigmoid(answer) -> None:
-    expect_close(call(answer, SHARES), inverse_sigmoid(SHARES), "σ⁻¹ of shares between 0 and 1")
+def examine_inverse_sigmoid(answer, right) -> None:
+    expect_same(answer, right, (SHARES[0],), "σ⁻¹ of 0.02, 0.25 and 0.5")
+    expect_same(answer, right, (SHARES,), "σ⁻¹ of shares between 0 and 1", gradient=["x"])
     for eps in EPSILONS:
-        expected = inverse_sigmoid(BEYOND, eps)
-        what = f"σ⁻¹ of 0, 1, -0.3 and 1.4 with eps = {eps:g}"
-        expect_close(call(answer, BEYOND, eps), expected, what, rtol=1e-3)
+        expect_same(answer, right, (BEYOND, eps), f"σ⁻¹ of 0, 1, -0.3 and 1.4 with eps = {eps:g}", rtol=1e-3)
+    expect_same(answer, right, (SHARES[:0],), "σ⁻¹ of no numbers at all")
 
 
-def examine_box_decoding(answer) -> None:
+def examine_box_decoding(answer, right) -> None:
+    """Logits of ±50 leave nothing of the reference, and must not give NaN."""
     for length, what in ((2, "a point"), (4, "a box")):
-        for leading in ((2, 3), (5,)):  # images and queries; queries alone
+        for leading in ((1,), (2, 3), (5,)):  # queries alone; images and queries
             reference, head_output = torch.rand(*leading, length), torch.randn(*leading, 4)
-            expected = refine_boxes(reference, head_output)
-            expect_close(call(answer, reference, head_output), expected, f"the boxes, when the reference is {what},")
-        edge = torch.zeros(1, length)
-        expected = refine_boxes(edge, torch.full((1, 4), 3.0))
-        what = f"the box, when the reference is {what} of zeros,"
-        expect_close(call(answer, edge, torch.full((1, 4), 3.0)), expected, what)
+            sentence = f"the boxes, when the reference is {what}"
+            expect_same(answer, right, (reference, head_output), sentence, gradient=["reference", "delta"])
+        edge, head_output = torch.zeros(1, length), torch.full((1, 4), 3.0)
+        expect_same(answer, right, (edge, head_output), f"the box, when the reference is {what} of zeros")
+        large = torch.tensor([[50.0, -50.0, -50.0, 50.0]])
+        expect_same(answer, right, (torch.rand(1, length), large), f"the box, when the head says ±50 beside {what}")
 
 
 INVERSE_SIGMOID = Exercise(

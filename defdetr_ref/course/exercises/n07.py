@@ -1,4 +1,4 @@
-"""Notebook 07: a correction in logit space, and the gradient that is blocked between two of them."""
+"""Notebook 07: the correction that a box needs, and the gradient that is blocked between two of them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,19 +7,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from defdetr_ref.boxes import refine_boxes
-from defdetr_ref.course.exercises.checking import WrongAnswer, call, expect_close
+from defdetr_ref.boxes import inverse_sigmoid, refine_boxes
+from defdetr_ref.course.exercises.calling import WrongAnswer, call
+from defdetr_ref.course.exercises.checking import expect_close, expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
 
 
-def examine_refine(answer: Callable) -> None:
-    for kind, numbers in (("boxes", 4), ("points", 2)):
-        reference, delta = torch.rand(3, 5, numbers), torch.randn(3, 5, 4)
-        yours = call(answer, reference, delta)
-        expect_close(yours, refine_boxes(reference, delta), f"{kind} {tuple(reference.shape)}, corrected")
-    at_the_edge = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
-    expected = refine_boxes(at_the_edge, torch.ones(1, 4))
-    expect_close(call(answer, at_the_edge, torch.ones(1, 4)), expected, "a reference of exactly 0 and 1, corrected")
+def correction(
+    reference: Float[Tensor, "*batch point_or_box"], target: Float[Tensor, "*batch 4"]
+) -> Float[Tensor, "*batch 4"]:
+    """The Δ with which `refine_boxes` takes the reference to the target."""
+    known = inverse_sigmoid(reference)
+    if known.shape[-1] == 2:
+        known = torch.nn.functional.pad(known, (0, 2))  # Δ alone says the size
+    return inverse_sigmoid(target) - known
+
+
+def examine_correction(answer: Callable, right: Callable) -> None:
+    for shape in ((1,), (3, 5)):
+        for kind, numbers in (("boxes", 4), ("points", 2)):
+            reference, target = torch.rand(*shape, numbers), torch.rand(*shape, 4)
+            what = f"Δ from {kind} {tuple(reference.shape)} to boxes"
+            expect_same(answer, right, (reference, target), what, gradient=["reference", "target"])
+    edge = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    expect_same(
+        answer, right, (edge, edge.flip(-1)), "Δ from a reference of exactly 0 and 1 to its opposite", rtol=1e-3
+    )
 
 
 def correct_in_turn(
@@ -33,16 +46,22 @@ def correct_in_turn(
     return boxes
 
 
-def examine_block(answer: Callable) -> None:
-    for block in (True, False):
-        reference, deltas = torch.rand(2, 5, 4), [torch.randn(2, 5, 4, requires_grad=True) for _ in range(3)]
+def examine_block(answer: Callable, right: Callable) -> None:
+    for block, shape, layers in (
+        (True, (1,), 1),
+        (True, (1,), 2),
+        (False, (1,), 2),
+        (True, (2, 5), 3),
+        (False, (2, 5), 3),
+    ):
+        reference, deltas = torch.rand(*shape, 4), [torch.randn(*shape, 4, requires_grad=True) for _ in range(layers)]
         yours = call(partial(answer, reference, deltas, block))
-        expected = correct_in_turn(reference, deltas, block)
+        expected = right(reference, deltas, block)
         expect_close(yours, expected, f"boxes with block={block}")
-        for layer, (mine, right) in enumerate(zip(yours, expected, strict=True), start=1):
+        for layer, (mine, theirs) in enumerate(zip(yours, expected, strict=True), start=1):
             what = f"with block={block}, the gradient of box {layer}"
             for number, pair in enumerate(
-                zip(gradients(mine, deltas, what), gradients(right, deltas, what), strict=True), start=1
+                zip(gradients(mine, deltas, what), gradients(theirs, deltas, what), strict=True), start=1
             ):
                 expect_close(*pair, f"{what} at correction {number}")
 
@@ -50,18 +69,20 @@ def examine_block(answer: Callable) -> None:
 def gradients(box: Tensor, deltas: list[Tensor], what: str) -> list[Tensor]:
     """Of the box at every correction, zero where none arrives."""
     if not box.requires_grad:
-        raise WrongAnswer(f"{what} is missing: the box itself was detached, so its own correction learns nothing")
+        raise WrongAnswer(
+            f"{what} is missing: the box or its own correction was detached, so the correction learns nothing", ""
+        )
     found = torch.autograd.grad(box.sum(), deltas, retain_graph=True, allow_unused=True)
     return [
         torch.zeros_like(delta) if gradient is None else gradient for delta, gradient in zip(deltas, found, strict=True)
     ]
 
 
-REFINE = Exercise(
-    "07-refine",
-    solution=refine_boxes,
-    examine=examine_refine,
-    hint="σ(delta + σ⁻¹(reference)); the σ⁻¹ of an unknown size is 0.",
+CORRECTION = Exercise(
+    "07-correction",
+    solution=correction,
+    examine=examine_correction,
+    hint="Solve target = σ(Δ + σ⁻¹(reference)) for Δ; of a point's size nothing is known, and nothing is subtracted.",
 )
 BLOCK = Exercise(
     "07-block",

@@ -7,17 +7,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from defdetr_ref.course.exercises.checking import WrongAnswer, call, expect_close, expect_equal
+from defdetr_ref.course.exercises.calling import WrongAnswer, call
+from defdetr_ref.course.exercises.checking import expect_close, expect_equal, expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
 from defdetr_ref.positions import (
     PROPOSAL_MARGIN,
     SMALLEST_PROPOSAL,
     TEMPERATURE,
     embed_boxes,
-    proposal_boxes,
-    split_levels,
-    token_centres,
-    valid_ratios,
 )
 
 
@@ -38,22 +35,21 @@ def proposals_of_level(
     return torch.tensor(boxes), torch.tensor(usable)
 
 
-def examine_proposals(answer: Callable) -> None:
+def examine_proposals(answer: Callable, right: Callable) -> None:
     shapes = [(4, 60), (5, 8), (3, 4), (3, 2), (1, 2), (2, 3)]  # half a pixel of 60 lies within the margin of 0.01
     masks = [torch.zeros(2, *shape, dtype=torch.bool) for shape in shapes]
     for mask in masks[1:4]:
         mask[1, 2:], mask[1, :, 3:] = True, True  # the second image is smaller
-    ratios = torch.stack([valid_ratios(mask) for mask in masks], dim=1)
-    every_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1)
-    boxes, usable = proposal_boxes(token_centres(shapes, ratios), every_mask, shapes)
-    for level, parts in enumerate(zip(masks, split_levels(boxes, shapes), split_levels(usable, shapes), strict=True)):
-        for name, mask, right_boxes, right_usable in zip(("an unpadded", "a padded"), *parts, strict=True):
+    masks[4][1, :, 1:], masks[5][1, 1:] = True, True  # down to one column, and to one row
+    for level, image_masks in enumerate(masks):
+        for name, mask in zip(("an unpadded", "a padded"), image_masks, strict=True):
             what = f"level {level} of {name} image, {shapes[level][0]}×{shapes[level][1]} pixels"
             yours = call(answer, mask, level)
             if not isinstance(yours, tuple | list) or len(yours) != 2:
-                raise WrongAnswer(f"{what}: expected two results, the boxes and which of them are usable")
-            expect_close(yours[0], right_boxes, f"{what}: the boxes")
-            expect_equal(yours[1], right_usable, f"{what}: which boxes are usable")
+                raise WrongAnswer(f"{what}: expected two results, the boxes and which of them are usable", hint="")
+            boxes, usable = right(mask, level)
+            expect_close(yours[0], boxes, f"{what}: the boxes")
+            expect_equal(yours[1], usable, f"{what}: which boxes are usable")
 
 
 def choose_queries(
@@ -64,14 +60,13 @@ def choose_queries(
     return torch.stack([image_boxes[chosen] for image_boxes, chosen in zip(boxes, best, strict=True)]).detach()
 
 
-def examine_choice(answer: Callable) -> None:
-    for batch, tokens, num_queries in ((2, 13, 5), (3, 9, 4)):
+def examine_choice(answer: Callable, right: Callable) -> None:
+    for batch, tokens, num_queries in ((1, 3, 1), (2, 13, 5), (3, 9, 4)):
         logits, boxes = torch.randn(batch, tokens, 3), torch.rand(batch, tokens, 4, requires_grad=True)
-        expected = choose_queries(logits, boxes, num_queries)
-        yours = call(answer, logits, boxes, num_queries)
-        expect_close(yours, expected, f"the best {num_queries} of {tokens} boxes in each of {batch} images")
-        if yours.requires_grad:
-            raise WrongAnswer("the chosen boxes still carry a gradient to the proposals")
+        what = f"the best {num_queries} of {tokens} boxes in each of {batch} images"
+        expect_same(answer, right, (logits, boxes, num_queries), what)
+        if call(answer, logits, boxes, num_queries).requires_grad:
+            raise WrongAnswer("the chosen boxes still carry a gradient to the proposals", hint="detach() cuts it off.")
 
 
 def embed_box(box: Float[Tensor, "4"], dim: int) -> Float[Tensor, " features"]:
@@ -81,13 +76,12 @@ def embed_box(box: Float[Tensor, "4"], dim: int) -> Float[Tensor, " features"]:
         for i in range(0, dim, 2):
             phase = 2 * math.pi * number / TEMPERATURE ** (i / dim)
             features += [math.sin(phase), math.cos(phase)]
-    return torch.tensor(features)
+    return torch.tensor(features, dtype=box.dtype)
 
 
-def examine_embedding(answer: Callable) -> None:
-    for dim in (8, 32, 6):
-        box = torch.rand(4)
-        expect_close(call(answer, box, dim), embed_boxes(box, dim), f"the embedding of a box with dim={dim}")
+def examine_embedding(answer: Callable, right: Callable) -> None:
+    for dim in (2, 8, 32, 6):
+        expect_same(answer, right, (torch.rand(4), dim), f"the embedding of a box with dim={dim}")
 
 
 PROPOSALS = Exercise(
@@ -107,4 +101,5 @@ EMBEDDING = Exercise(
     solution=embed_box,
     examine=examine_embedding,
     hint="The pair i = 0, 2, 4, … has the phase 2π · number / 10000^(i / dim).",
+    package=embed_boxes,
 )

@@ -10,19 +10,19 @@ from jaxtyping import Float
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from defdetr_ref.course.exercises.checking import call, expect_close, expect_equal
+from defdetr_ref.course.exercises.calling import call
+from defdetr_ref.course.exercises.checking import expect_equal, expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
-from defdetr_ref.losses import focal_loss
 from defdetr_ref.matching import FOCAL_ALPHA, FOCAL_GAMMA, matching_cost
 
 
-def examine_cost(answer: Callable) -> None:
-    for queries, classes, objects in ((6, 4, 3), (5, 3, 2)):
+def examine_cost(answer: Callable, right: Callable) -> None:
+    for queries, classes, objects in ((1, 2, 1), (6, 4, 3), (5, 3, 2), (4, 3, 0)):
         logits, labels = torch.randn(queries, classes), torch.randint(classes, (objects,)).flip(0)
         boxes, target_boxes = torch.rand(queries, 4), torch.rand(objects, 4)
-        yours = call(answer, logits, boxes, labels, target_boxes)
-        expected = matching_cost(logits, boxes, labels, target_boxes)
-        expect_close(yours, expected, f"the cost of {queries} queries × {objects} objects")
+        expect_same(
+            answer, right, (logits, boxes, labels, target_boxes), f"the cost of {queries} queries × {objects} objects"
+        )
 
 
 def brute_force(cost: Float[np.ndarray, "query object"]) -> list[int]:
@@ -32,13 +32,12 @@ def brute_force(cost: Float[np.ndarray, "query object"]) -> list[int]:
     return list(min(choices, key=lambda choice: sum(cost[query, index] for index, query in enumerate(choice))))
 
 
-def examine_brute_force(answer: Callable) -> None:
+def examine_brute_force(answer: Callable, right: Callable) -> None:
     random = np.random.default_rng(0)
     greedy_fails = np.array([[1.0, 2.0], [1.5, 9.0], [8.0, 9.5]])
     for cost in (greedy_fails, *(random.normal(size=(6, objects)) for objects in (1, 3, 5, 6))):
-        queries, objects = linear_sum_assignment(cost)
         what = f"each object's query, for {len(cost)} queries and {cost.shape[1]} objects"
-        expect_equal(call(answer, cost), queries[objects.argsort()].tolist(), what)
+        expect_equal(call(answer, cost), right(cost), what)
 
 
 def focal(
@@ -47,20 +46,27 @@ def focal(
     alpha: float = FOCAL_ALPHA,
     gamma: float = FOCAL_GAMMA,
 ) -> Float[Tensor, "*batch"]:
-    """-α_t (1 - p_t)^γ log p_t, straight from the equation."""
-    p = logits.sigmoid()
-    p_truth = torch.where(targets == 1, p, 1 - p)
+    """-α_t (1 - p_t)^γ log p_t. As 1 - σ(x) = σ(-x), p_t is σ of the logit or of its negative."""
+    truth = torch.where(targets == 1, logits, -logits)  # p_t = σ(truth)
     alpha_truth = torch.where(targets == 1, alpha, 1 - alpha)
-    return -alpha_truth * (1 - p_truth) ** gamma * p_truth.log()
+    return -alpha_truth * (1 - truth.sigmoid()) ** gamma * F.logsigmoid(truth)
 
 
-def examine_focal(answer: Callable) -> None:
+def examine_focal(answer: Callable, right: Callable) -> None:
+    expect_same(
+        answer, right, (torch.tensor([1.0]), torch.tensor([0.0])), "the focal loss of a logit of 1 where 0 is true"
+    )
     logits = 2 * torch.randn(6, 4)
     targets = torch.zeros(6, 4)
     targets[[0, 2, 5], [1, 3, 1]] = 1.0
-    expect_close(call(answer, logits, targets), focal_loss(logits, targets), "the focal loss of 6 × 4 logits")
-    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-    expect_close(call(answer, logits, targets, 0.5, 0.0), cross_entropy / 2, "with alpha = 0.5 and gamma = 0, the loss")
+    expect_same(answer, right, (logits, targets), "the focal loss of 6 × 4 logits", gradient=["logits"])
+    expect_same(answer, right, (logits, targets, 0.5, 0.0), "with alpha = 0.5 and gamma = 0, the loss")
+    expect_same(answer, right, (logits, targets, 0.3, 1.5), "with alpha = 0.3 and gamma = 1.5, the loss")
+    large = torch.tensor([-50.0, -20, 20, 50])
+    for truth in (0.0, 1.0):
+        what = f"where {truth:g} is true, the focal loss of the logits -50, -20, 20 and 50"
+        expect_same(answer, right, (large, torch.full((4,), truth)), what, gradient=["logits"])
+    expect_same(answer, right, (logits[:0], targets[:0]), "the focal loss of no logits at all")
 
 
 COST = Exercise(
@@ -74,6 +80,7 @@ BRUTE_FORCE = Exercise(
     solution=brute_force,
     examine=examine_brute_force,
     hint="itertools.permutations(range(num_queries), num_objects) gives every choice.",
+    package=lambda cost: (lambda queries, objects: queries[objects.argsort()].tolist())(*linear_sum_assignment(cost)),
 )
 FOCAL = Exercise(
     "09-focal",

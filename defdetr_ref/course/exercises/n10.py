@@ -1,5 +1,6 @@
 """Notebook 10: which parameter learns how fast, and how a detector is scored."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -8,10 +9,10 @@ from torch import Tensor
 
 from defdetr_ref.boxes import box_iou
 from defdetr_ref.config import DeformableDETRConfig
-from defdetr_ref.course.exercises.checking import WrongAnswer, call, expect_close, expect_equal
+from defdetr_ref.course.exercises.calling import WrongAnswer, call
+from defdetr_ref.course.exercises.checking import expect_close, expect_equal
 from defdetr_ref.course.exercises.exercise import Exercise
 from defdetr_ref.detector import DeformableDETR
-from defdetr_ref.training import TrainConfig, parameter_groups
 
 Box = list[float | int]  # left, top, width, height
 
@@ -25,12 +26,10 @@ def group_of(name: str) -> str:
     return "rest"
 
 
-def examine_groups(answer: Callable) -> None:
+def examine_groups(answer: Callable, right: Callable) -> None:
     model = DeformableDETR(DeformableDETRConfig.preset("tiny", two_stage=False, box_refine=True))
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    for group in parameter_groups(model, TrainConfig()):
-        for name in (names[id(parameter)] for parameter in group["params"]):
-            expect_equal(call(answer, name), group["name"], f"the group of {name}")
+    for name, _ in model.named_parameters():
+        expect_equal(call(answer, name), right(name), f"the group of {name}")
 
 
 def recall_and_precision(
@@ -69,13 +68,28 @@ SMALL_DETECTIONS = [  # image, score, box; the best comes last, so that the orde
 ]
 
 
-def examine_recall_and_precision(answer: Callable) -> None:
-    for threshold in (0.5, 0.75):
-        what = f"at IoU {threshold}, of {len(SMALL_DETECTIONS)} detections and 5 objects in 3 images,"
-        yours = call(answer, SMALL_DETECTIONS, SMALL_TRUTH, threshold)
+# Two objects that overlap by more than half. A detection takes the better of those that are left.
+BESIDE = {3: [[0, 0, 20, 20], [6, 0, 20, 20]]}
+TAKES_THE_SECOND_BEST = [(3, 0.9, [6, 0, 20, 20]), (3, 0.8, [5, 0, 20, 20])]
+LEAVES_THE_FIRST = [(3, 0.9, [6, 0, 20, 20]), (3, 0.8, [-2, 0, 20, 20])]
+EXACTLY_HALF = [(3, 0.9, [0, 0, 20, 10])]
+SCENES = (
+    (EXACTLY_HALF, {3: [[0, 0, 20, 20]]}),
+    (TAKES_THE_SECOND_BEST, BESIDE),
+    (LEAVES_THE_FIRST, BESIDE),
+    (SMALL_DETECTIONS, SMALL_TRUTH),
+    ([], BESIDE),
+)
+
+
+def examine_recall_and_precision(answer: Callable, right: Callable) -> None:
+    for (detections, truth), threshold in itertools.product(SCENES, (0.5, 0.75)):
+        objects = sum(map(len, truth.values()))
+        what = f"at IoU {threshold}, of {len(detections)} detections and {objects} objects in {len(truth)} images,"
+        yours = call(answer, detections, truth, threshold)
         if not isinstance(yours, tuple | list) or len(yours) != 2:
-            raise WrongAnswer(f"{what} expected two results, recall and precision")
-        recall, precision = recall_and_precision(SMALL_DETECTIONS, SMALL_TRUTH, threshold)
+            raise WrongAnswer(f"{what} expected two results, recall and precision", hint="")
+        recall, precision = right(detections, truth, threshold)
         expect_close(yours[0], recall, f"{what} the recall")
         expect_close(yours[1], precision, f"{what} the precision")
 

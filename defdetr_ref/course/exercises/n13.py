@@ -7,14 +7,15 @@ z the images.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from defdetr_cuda.trace import Case, Trace, random_case, trace
 from numba import cuda, float32
 
-from defdetr_ref.course.exercises.checking import WrongAnswer, call, expect_close
+from defdetr_ref.course.exercises.calling import TRIAL, Stopped, WrongAnswer, call
+from defdetr_ref.course.exercises.checking import expect_close, expect_stopped
 from defdetr_ref.course.exercises.exercise import Exercise
-from defdetr_ref.ops import loops
 
 THREADS = 16  # in a block; a whole number of blocks is always a few threads more than there are numbers
 
@@ -139,87 +140,145 @@ def shared_sum(parts, sums):
 
 
 def cases() -> Iterator[Case]:
+    yield random_case(1, 1, 1, 1, 1, [(1, 2)], seed=0)
     yield random_case(1, 3, 2, 3, 2, [(2, 5)], seed=1)
-    yield random_case(2, 3, 3, 2, 2, [(4, 3), (2, 3)], seed=2)
+    yield _on_centres(random_case(1, 2, 1, 2, 3, [(2, 4)], seed=3))
+    yield random_case(2, 3, 3, 2, 2, [(4, 3), (2, 5)], seed=2)
 
 
-def watched(kernel: Callable, blocks, threads, *arguments) -> Trace:
-    """Run the answer; a failing thread, a race and a barrier that not all threads reach become a WrongAnswer."""
+def _on_centres(case: Case) -> Case:
+    """Each location moved to the centre of the pixel around it; exact for one level whose sides are powers of two."""
+    size = np.array(case.shapes[0][::-1], np.float32)
+    return replace(case, locations=(np.floor(case.locations * size) + np.float32(0.5)) / size)
+
+
+def watched(kernel: Callable, blocks, threads, arrays: list[np.ndarray], *numbers, results: int = 1) -> Trace:
+    """Run the answer; the last arrays are its results, and all others have to stay as they are.
+
+    A failing thread, a race and a barrier that not all threads reach become a WrongAnswer.
+    """
+    before = [array.copy() for array in arrays]
 
     def run() -> Trace:
-        return trace(kernel, blocks, threads, *arguments)
+        return trace(kernel, blocks, threads, *arrays, *numbers)
 
     run.__name__ = getattr(kernel, "__name__", type(kernel).__name__)
-    seen = call(run)
+    try:
+        seen = call(run)
+    finally:
+        TRIAL.get().arguments = (*before, *numbers)
     for sentence in [*seen.uneven_barriers(), *seen.races()]:
-        raise WrongAnswer(f"{run.__name__}: {sentence}")
+        raise Stopped(f"{run.__name__}: {sentence}")
+    for number, name in enumerate(list(seen.addresses)[:-results]):
+        if not np.array_equal(arrays[number], before[number]):
+            raise WrongAnswer(f"{run.__name__} writes into `{name}`, which it was given to read", hint="")
     return seen
 
 
-def examine_one_read(answer: Callable) -> None:
+def expect_results(answer: Callable, right: Callable, blocks, threads, arrays: list[np.ndarray], *numbers,
+                   what: list[str], rtol: float = 1e-4) -> Trace | None:  # fmt: skip
+    """The last arrays, one for each name in `what`, must become what they become by `right`. None if that fails."""
+    expected = [array.copy() for array in arrays]
+    try:
+        trace(right, blocks, threads, *expected, *numbers)
+    except Exception:  # a known mistake
+        return expect_stopped(watched, answer, blocks, threads, arrays, *numbers, results=len(what))
+    seen = watched(answer, blocks, threads, arrays, *numbers, results=len(what))
+    for name, yours, theirs in zip(what, arrays[-len(what) :], expected[-len(what) :], strict=True):
+        expect_close(yours, theirs, name, rtol=rtol)
+    return seen
+
+
+def expect_shared_out(seen: Trace | None, reads: int) -> None:
+    """No thread does another's work: each writes one number, and reads at most so many values."""
+    if seen is None:
+        return
+    _, value, output = ("", *list(seen.addresses)[:2])
+    for kind, array, most in (("write", output, 1), ("read", value, reads)):
+        (block, thread), count = max(
+            seen.of_each_thread(kind, array).items(), key=lambda item: item[1], default=((0, 0), 0)
+        )
+        if count > most:
+            raise WrongAnswer(
+                f"the numbers are right, but thread {thread} of block {block} {kind}s {count} numbers of {array}, "
+                f"expected {most} at most: the threads share the work",
+                hint="Thread i does channel i alone.",
+            )
+
+
+def unset(*shape: int) -> np.ndarray:
+    """A result is not zero before it is written: memory holds whatever was there."""
+    return np.full(shape, 7, np.float32)
+
+
+def examine_one_read(answer: Callable, right: Callable) -> None:
     height, width = 3, 5
-    for channels, row, column in ((20, 1, 3), (3, 2, 0), (33, 2, 4)):
-        value = np.random.default_rng(channels).normal(size=(height, width, channels)).astype(np.float32)
-        output = np.zeros(channels, np.float32)
-        blocks = -(-channels // THREADS)
-        watched(answer, blocks, THREADS, value.ravel(), output, row, column, height, width, channels)
+    for channels, row, column in ((1, 0, 1), (3, 2, 0), (20, 1, 3), (33, 2, 4)):
+        value = np.random.default_rng(channels).normal(size=height * width * channels).astype(np.float32)
+        numbers = row, column, height, width, channels
         what = f"the pixel in row {row}, column {column} of {height} × {width} with {channels} channels"
-        expect_close(output, value[row, column], what)
+        blocks = -(-channels // THREADS)
+        seen = expect_results(answer, right, blocks, THREADS, [value, unset(channels)], *numbers, what=[what])
+        expect_shared_out(seen, reads=1)
 
 
 PLACES = (
     *((2.7, 1.4), (0.1, 2.9)),  # x, y in pixels: inside …
     *((3.5, -0.3), (-0.75, 1.2), (5.6, 1.8), (2.3, 3.6), (-0.4, -0.2)),  # … partly outside …
-    *((-1.5, 2.0), (7.2, 4.5)),  # … and wholly
+    *((-1.5, 2.0), (7.2, 4.5)),  # … and wholly …
+    *((2.0, 1.0), (0.0, 0.0), (5.0, 3.0), (1.0, 1.6), (2.4, 3.0), (-1.0, 2.0)),  # … on pixel centres
 )
 
 
-def examine_four_reads(answer: Callable) -> None:
-    height, width, channels = 4, 6, 5
-    value = np.random.default_rng(0).normal(size=(height, width, channels)).astype(np.float32)
-    for x, y in PLACES:
-        output, expected = np.zeros(channels, np.float32), np.zeros(channels, np.float32)
-        for row, column, share, _, _ in loops.corners(x, y, height, width):
-            expected += np.float32(share) * value[row, column]
-        watched(answer, 1, THREADS, value.ravel(), output, x, y, height, width, channels)
-        expect_close(output, expected, f"the value at x = {x}, y = {y} of {height} × {width} pixels")
+def examine_four_reads(answer: Callable, right: Callable) -> None:
+    for height, width, channels, places in ((1, 2, 1, [(0.25, 0.0)]), (4, 6, 5, PLACES)):
+        value = np.random.default_rng(0).normal(size=height * width * channels).astype(np.float32)
+        for place in places:
+            what = f"the value at x = {place[0]}, y = {place[1]} of {height} × {width} pixels"
+            arrays, numbers = [value.copy(), unset(channels)], (*place, height, width, channels)
+            expect_shared_out(expect_results(answer, right, 1, THREADS, arrays, *numbers, what=[what]), reads=4)
 
 
-def examine_forward(answer: Callable) -> None:
+def _examine_operator(
+    answer: Callable, right: Callable, given: list[str], results: dict[str, str], empty: Callable
+) -> None:
+    """given, results: attributes of a case; a result has the shape of one."""
     for case in cases():
-        output = np.zeros_like(case.grad_output)
-        arrays = [array.ravel() for array in (case.value, case.locations, case.weights, output)]
-        watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
-        expected = loops.forward(case.value, case.shapes, case.locations, case.weights)
-        expect_close(output, expected, f"the output of {case}")
+        arrays = [getattr(case, name).flatten() for name in given]
+        arrays += [empty(getattr(case, like).size) for like in results.values()]
+        what = [f"{name} of {case}" for name in results]
+        launch = case.blocks(THREADS), THREADS
+        expect_results(answer, right, *launch, arrays, *case.scalars, what=what, rtol=1e-3)
 
 
-def examine_backward_value(answer: Callable) -> None:
-    for case in cases():
-        grad_value = np.zeros_like(case.value)
-        arrays = [array.ravel() for array in (case.grad_output, case.locations, case.weights, grad_value)]
-        watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
-        expected = loops.backward(case.grad_output, case.value, case.shapes, case.locations, case.weights)[0]
-        expect_close(grad_value, expected, f"grad_value of {case}")
+def examine_forward(answer: Callable, right: Callable) -> None:
+    given = ["value", "locations", "weights"]
+    _examine_operator(answer, right, given, {"the output": "grad_output"}, unset)
 
 
-def examine_backward_points(answer: Callable) -> None:
-    for case in cases():
-        given = (case.grad_output, case.value, case.locations, case.weights)
-        gradients = np.zeros_like(case.locations), np.zeros_like(case.weights)
-        arrays = [array.ravel() for array in (*given, *gradients)]
-        watched(answer, case.blocks(THREADS), THREADS, *arrays, *case.scalars)
-        expected = loops.backward(case.grad_output, case.value, case.shapes, case.locations, case.weights)[1:]
-        for name, yours, right in zip(("grad_locations", "grad_weights"), gradients, expected, strict=True):
-            expect_close(yours, right, f"{name} of {case}", rtol=1e-3)
+def examine_backward_value(answer: Callable, right: Callable) -> None:
+    given = ["grad_output", "locations", "weights"]
+    _examine_operator(answer, right, given, {"grad_value": "value"}, zeros)
 
 
-def examine_shared_sum(answer: Callable) -> None:
-    for points, channels in ((3, 5), (2, 8)):
-        parts = np.random.default_rng(points).normal(size=(points, channels)).astype(np.float32)
-        sums = np.zeros(points, np.float32)
-        seen = watched(answer, points, channels, parts.ravel(), sums)
-        expect_close(sums, parts.sum(1), f"the sums over {channels} channels of {points} points")
+def examine_backward_points(answer: Callable, right: Callable) -> None:
+    given, results = (
+        ["grad_output", "value", "locations", "weights"],
+        {"grad_locations": "locations", "grad_weights": "weights"},
+    )
+    _examine_operator(answer, right, given, results, zeros)
+
+
+def zeros(*shape: int) -> np.ndarray:
+    """What is added to starts as zeros."""
+    return np.zeros(shape, np.float32)
+
+
+def examine_shared_sum(answer: Callable, right: Callable) -> None:
+    for points, channels, sums in ((1, 1, zeros), (3, 5, unset), (2, 8, unset)):
+        parts = np.random.default_rng(points).normal(size=points * channels).astype(np.float32)
+        what = f"the sums over {channels} channels of {points} points"
+        seen = expect_results(answer, right, points, channels, [parts, sums(points)], what=[what])
         if seen.select("atomic", shared=False):
             raise WrongAnswer("the sums are right, but made by atomics, of which this puzzle wants none")
         most = max(seen.of_each_thread("read", shared=False).values())

@@ -5,7 +5,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from defdetr_ref.course.exercises.checking import WrongAnswer, call, expect_close
+from defdetr_ref.course.exercises.calling import WrongAnswer, call
+from defdetr_ref.course.exercises.checking import expect_close, expect_same
 from defdetr_ref.course.exercises.exercise import Exercise
 from defdetr_ref.ops import ms_deform_attn
 from defdetr_ref.positions import pixel_centres
@@ -20,10 +21,10 @@ def window_mask(height: int, width: int, size: int) -> Bool[Tensor, "query key"]
     return near_rows & near_columns
 
 
-def examine_window(answer) -> None:
-    for height, width, size in ((3, 5, 3), (6, 4, 3), (4, 7, 5), (2, 3, 1)):
+def examine_window(answer, right) -> None:
+    for height, width, size in ((1, 1, 1), (1, 3, 1), (2, 3, 3), (3, 5, 3), (6, 4, 3), (4, 7, 5), (2, 3, 1)):
         what = f"the mask of a {size}×{size} window on a map of {height}×{width} (height × width)"
-        expect_close(call(answer, height, width, size), window_mask(height, width, size), what)
+        expect_same(answer, right, (height, width, size), what)
 
 
 def bucket_mask(
@@ -37,12 +38,11 @@ def bucket_mask(
     return query_bucket[:, None] == key_bucket[None]
 
 
-def examine_buckets(answer) -> None:
-    for tokens, channels, size in ((12, 3, 4), (10, 5, 2), (15, 4, 5)):
+def examine_buckets(answer, right) -> None:
+    for tokens, channels, size in ((4, 1, 2), (12, 3, 4), (10, 5, 2), (15, 4, 5)):
         queries, keys, direction = torch.randn(tokens, channels), torch.randn(tokens, channels), torch.randn(channels)
-        expected = bucket_mask(queries, keys, direction, size)
         what = f"the mask of {tokens} tokens in buckets of {size}"
-        expect_close(call(answer, queries, keys, direction, size), expected, what)
+        expect_same(answer, right, (queries, keys, direction, size), what)
 
 
 def low_rank_factors(
@@ -53,13 +53,12 @@ def low_rank_factors(
     return (queries @ pooled.T / queries.shape[-1] ** 0.5).softmax(-1), pooling
 
 
-def examine_low_rank(answer) -> None:
-    for tokens, channels, pooled in ((12, 4, 3), (7, 5, 2)):
+def examine_low_rank(answer, right) -> None:
+    for tokens, channels, pooled in ((2, 1, 1), (12, 4, 3), (7, 5, 2)):
         queries, keys = torch.randn(tokens, channels), torch.randn(tokens, channels)
         pooling = torch.rand(pooled, tokens).softmax(-1)
-        factors = call(answer, queries, keys, pooling)
-        expected = low_rank_factors(queries, keys, pooling)
-        expect_close(factors, expected, f"for {tokens} tokens and {pooled} pooled ones the factors")
+        what = f"for {tokens} tokens and {pooled} pooled ones the factors"
+        expect_same(answer, right, (queries, keys, pooling), what)
 
 
 def convolution_as_attention(
@@ -72,17 +71,17 @@ def convolution_as_attention(
 
 
 # kernel (height, width), channels in and out, map (height, width)
-CONVOLUTIONS = (((3, 3), 2, 4, (5, 7)), ((1, 3), 3, 2, (6, 4)), ((5, 3), 2, 3, (6, 5)))
+CONVOLUTIONS = (((1, 1), 1, 1, (2, 3)), ((3, 3), 2, 4, (5, 7)), ((1, 3), 3, 2, (6, 4)), ((5, 3), 2, 3, (6, 5)))
 
 
-def examine_convolution(answer) -> None:
+def examine_convolution(answer, right) -> None:
     """Any order of heads will do: what counts is what the attention computes."""
     for kernel, channels, out, (height, width) in CONVOLUTIONS:
         weight, image = torch.randn(out, channels, *kernel), torch.randn(2, channels, height, width)
         heads = kernel[0] * kernel[1]
         result = call(answer, weight)
         if not isinstance(result, tuple | list) or len(result) != 2 or not all(isinstance(x, Tensor) for x in result):
-            raise WrongAnswer("expected two tensors, the offsets (M, 2) and the matrix (C_out, M·C)")
+            raise WrongAnswer("expected two tensors, the offsets (M, 2) and the matrix (C_out, M·C)", hint="")
         offsets, matrix = result
         shapes = (heads, 2), (out, heads * channels)
         for name, tensor, shape in zip(("tensor of offsets", "matrix"), result, shapes, strict=True):
@@ -90,9 +89,10 @@ def examine_convolution(answer) -> None:
                 found = tuple(tensor.shape)
                 raise WrongAnswer(f"for a kernel of shape {kernel} the {name} has shape {found}, expected {shape}")
         read = read_at_offsets(image, offsets.float())
-        convolved = torch.nn.functional.conv2d(image, weight, padding=(kernel[0] // 2, kernel[1] // 2))
+        right_offsets, right_matrix = right(weight)
+        expected = read_at_offsets(image, right_offsets) @ right_matrix.T
         what = f"for a kernel of {kernel[0]}×{kernel[1]} (height × width) the attention's output"
-        expect_close(read @ matrix.float().T, rearrange(convolved, "n c h w -> n (h w) c"), what, rtol=1e-3, atol=1e-3)
+        expect_close(read @ matrix.float().T, expected, what, rtol=1e-3, atol=1e-3)
 
 
 def read_at_offsets(
@@ -108,7 +108,10 @@ def read_at_offsets(
 
 
 WINDOW = Exercise(
-    "14-window", window_mask, examine_window, hint="Token t is the pixel in row t // width and column t % width."
+    "14-window",
+    window_mask,
+    examine_window,
+    hint="Token t is the pixel in row t // width and column t % width.",
 )
 BUCKETS = Exercise(
     "14-buckets",

@@ -9,7 +9,16 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 
-from defdetr_ref.course.exercises import WrongAnswer, call, expect_close, expect_equal, expect_predictions
+from defdetr_ref.course import exercises
+from defdetr_ref.course.exercises import (
+    WrongAnswer,
+    call,
+    calling,
+    expect_close,
+    expect_equal,
+    expect_predictions,
+    expect_same,
+)
 
 
 def says(sentence: str):
@@ -46,6 +55,7 @@ def test_a_close_answer_passes():
         (torch.tensor([[1.0, 2.0]]), torch.tensor([[2.0, 1.0]]), "it: yours is [[1, 2]], expected [[2, 1]]"),
         (1.5, 1.25, "it: yours is 1.5, expected 1.25"),
         ((1.0, 3.0), (1.0, 2.0), "it, number 2 of 2: yours is 3, expected 2"),
+        (0.14658, 0.14664, "it: yours is 0.14658, expected 0.14664"),
     ],
 )
 def test_what_is_off_is_said_in_one_sentence(yours, expected, sentence):
@@ -105,14 +115,111 @@ def test_predictions_are_named_by_their_question():
         expect_predictions({"shape": (3, 2), "mean": 2.5}, expected)
 
 
-def test_a_call_hands_over_copies():
-    def spoil(tensor, numbers, nested, key):
-        tensor.zero_(), numbers.clear(), nested[0].zero_(), key["a"].fill(0)
-        return 1
+SPOILERS = {
+    "tensor": lambda tensor, numbers, nested, key: tensor.zero_(),
+    "numbers": lambda tensor, numbers, nested, key: numbers.append(3) or 1,
+    "nested": lambda tensor, numbers, nested, key: nested[0].add_(1),
+    "key": lambda tensor, numbers, nested, key: key["a"].fill(0) or 1,
+}
 
+
+@pytest.mark.parametrize("name", SPOILERS)
+def test_what_changes_its_arguments_is_refused_and_the_callers_own_stay_as_they_are(name):
     tensor, numbers, nested, array = torch.ones(2), [1, 2], (torch.ones(2),), np.ones(2)
-    assert call(spoil, tensor, numbers, nested, key={"a": array}) == 1
+    with pytest.raises(WrongAnswer, match=f"<lambda> changes its argument `{name}`, which the caller may still need"):
+        call(SPOILERS[name], tensor, numbers, nested, key={"a": array})
     assert tensor.tolist() == nested[0].tolist() == array.tolist() == [1, 1] and numbers == [1, 2]
+
+
+def test_nan_in_an_argument_is_no_change():
+    assert call(lambda tensor: 1, torch.tensor(torch.nan)) == 1
+
+
+def test_arguments_of_a_partial_are_compared_too():
+    leaf = torch.ones(2)
+    with pytest.raises(WrongAnswer, match="changes its argument"):
+        call(partial(lambda tensor, number: tensor.mul_(number), leaf), 3)
+
+
+def test_an_endless_loop_is_told(monkeypatch):
+    """The limit counts work, so no other load can make this fail."""
+    monkeypatch.setattr(calling, "SECONDS", 0.1)
+
+    def never_ends(number):
+        while number:
+            number += 1
+
+    with says("never_ends was still at work after 0.1 seconds: does a loop never end?"):
+        call(never_ends, 1)
+
+
+def test_an_endless_loop_that_catches_exceptions_is_told(monkeypatch):
+    monkeypatch.setattr(calling, "SECONDS", 0.1)
+
+    def never_ends(number):
+        while number:
+            try:
+                number += 1
+            except ValueError:
+                number = 1
+
+    with pytest.raises(WrongAnswer, match="still at work"):
+        call(never_ends, 1)
+
+
+def test_an_endless_loop_in_a_kernels_thread_is_told(monkeypatch):
+    monkeypatch.setattr(calling, "SECONDS", 0.1)
+
+    def one_read(value, output, row, column, height, width, channels):
+        while channels:
+            channels += 1
+
+    with pytest.raises(WrongAnswer, match="still at work"):
+        exercises.examine(exercises.find("13-one-read"), one_read)
+
+
+def test_a_print_is_kept_back(capsys):
+    assert call(lambda number: print("so far", number) or number, 1) == 1
+    with says("<lambda> returned None: is a `return` missing? It prints '3.5'."):
+        call(lambda number: print(number), 3.5)
+    assert not capsys.readouterr().out
+
+
+def test_a_notebooks_own_exit_is_told():
+    """IPython puts objects of its own under these names, which raise nothing."""
+    names = {"exit": lambda: None, "quit": (quiet := lambda: None)}
+    exec("def answer(number):\n    quit()\n    return number", names)
+    with pytest.raises(WrongAnswer, match="answer raised SystemExit"):
+        call(names["answer"], 1)
+    assert names["quit"] is quiet
+
+
+def scaled(x, factor):
+    return factor * x
+
+
+def test_the_same_is_asked_of_other_forms():
+    x, factor = torch.randn(2, 3), torch.randn(3)
+    expect_same(lambda x, factor: x * factor, scaled, (x, factor), "it", gradient=["x", "factor"])
+    with pytest.raises(WrongAnswer, match="raised RuntimeError: view size is not compatible"):
+        expect_same(
+            lambda x, factor: x.view(6) * factor.repeat(2),
+            lambda x, factor: scaled(x, factor).flatten(),
+            (x, factor),
+            "it",
+        )
+    with says("it, in float64, has dtype float32, expected float64"):
+        expect_same(lambda x, factor: (factor * x).float(), scaled, (x, factor), "it")
+
+
+def test_a_missing_gradient_is_told():
+    x, factor = torch.randn(2, 3), torch.randn(3)
+    with pytest.raises(WrongAnswer, match="it: the numbers are right, but no gradient goes back from them"):
+        expect_same(lambda x, factor: (factor * x).detach(), scaled, (x, factor), "it", gradient=["x"])
+    with pytest.raises(WrongAnswer, match="it: the numbers are right, but their gradient at `factor` is cut off"):
+        expect_same(lambda x, factor: factor.detach() * x, scaled, (x, factor), "it", gradient=["x", "factor"])
+    with pytest.raises(WrongAnswer, match=r"but their gradient at `x`: at \["):
+        expect_same(lambda x, factor: factor * x + x - x.detach(), scaled, (x, factor), "it", gradient=["x"])
 
 
 def test_a_call_keeps_what_needs_a_gradient():
@@ -185,6 +292,11 @@ def test_wrong_number_of_arguments():
 def test_a_blank_is_not_a_wrong_answer(blank):
     with pytest.raises(NotImplementedError):
         call(blank)
+
+
+def test_what_pytorch_does_not_know_is_no_blank():
+    with pytest.raises(WrongAnswer, match="<lambda> raised NotImplementedError: .*not implemented for 'Float'"):
+        call(lambda number: torch.arange(2).repeat_interleave(torch.ones(2)), 1)
 
 
 def test_ipython_prints_the_sentence_alone(capsys):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from defdetr_ref.course import exercises
+from defdetr_ref.course.exercises import exercise
 from tests.course.exercises import three_ways
 
 WRITTEN = sorted(path.name[:2] for path in three_ways.NOTEBOOKS.glob("*.ipynb"))
@@ -58,6 +59,40 @@ def test_every_plausible_mistake_is_refused(name):
     for what, mistake in mistakes.items():
         print("accepted or broken:", what)  # shown if this one fails
         three_ways.refuses(name, mistake)
+
+
+KNOWN = [(name, number) for name in NAMES for number in range(len(exercises.find(name).mistakes))]
+
+
+@pytest.mark.parametrize("name, number", KNOWN)
+def test_every_known_mistake_is_refused(name, number):
+    three_ways.refuses(name, made(name, number), broken=())
+
+
+@pytest.mark.parametrize(
+    "name, number",
+    [each for each in KNOWN if not each[0].startswith(("13-forward", "13-backward")) or each[1] in (0, 3)],
+)
+def test_every_known_mistake_gets_its_own_hint(name, number):
+    """Of the larger kernels only some, as the simulator takes its time."""
+    hint = exercises.find(name).mistakes[number].hint
+    with pytest.raises(exercises.WrongAnswer) as caught:
+        exercises.check(name, made(name, number))
+    assert str(caught.value).endswith(f" Hint: {hint}")
+
+
+def made(name: str, number: int):
+    """The answer with the mistake."""
+    solution, (right, wrong, _) = exercises.find(name).solution, exercises.find(name).mistakes[number]
+    if isinstance(solution, dict):
+        assert right in solution
+        return solution | {right: wrong}
+    return exercise.rewritten(solution, right, wrong)
+
+
+def test_known_mistakes_belong_to_exercises():
+    for mistake in exercise._known():
+        assert set(mistake) == {"of", "right", "wrong", "hint"} and set(mistake["of"]) <= set(NAMES), mistake
 
 
 FUNCTIONS = [name for name in NAMES if callable(exercises.find(name).solution)]

@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from defdetr_ref.course import exercises
-from defdetr_ref.course.exercises import Exercise, WrongAnswer, call, check, expect_close, expect_predictions
+from defdetr_ref.course.exercises import (
+    Exercise,
+    WrongAnswer,
+    call,
+    check,
+    exercise,
+    expect_close,
+    expect_predictions,
+)
 
 
 def double(numbers):
@@ -15,14 +23,15 @@ def double(numbers):
     return 2 * numbers
 
 
-def examine_double(answer):
-    numbers = torch.randn(2, 3)
-    expect_close(call(answer, numbers), 2 * numbers, "the doubled numbers")
+def examine_double(answer, right):
+    for shape in ((1,), (2, 3)):
+        numbers = torch.randn(shape)
+        expect_close(call(answer, numbers), right(numbers), "the doubled numbers")
 
 
 PREDICTED = {"levels": 4, "tokens": 85}
 DOUBLE = Exercise("98-double", double, examine_double, hint="Twice one is two.")
-PREDICT = Exercise("98-predict", PREDICTED, lambda answer: expect_predictions(answer, PREDICTED))
+PREDICT = Exercise("98-predict", PREDICTED, expect_predictions)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +63,7 @@ def test_a_wrong_answer_is_told_with_the_hint():
     with pytest.raises(AssertionError) as caught:
         check("98-double", lambda numbers: numbers[0])
     assert str(caught.value) == (
-        "98-double: not right yet: the doubled numbers has shape (3,), expected (2, 3). Hint: Twice one is two."
+        "98-double: not right yet: the doubled numbers has shape (), expected (1,). Hint: Twice one is two."
     )
 
 
@@ -104,7 +113,7 @@ def test_every_check_draws_the_same_cases():
     for seed in (1, 2):
         torch.manual_seed(seed)
         check("98-double", lambda numbers: seen.append(numbers) or 2 * numbers)
-    assert torch.equal(*seen)
+    assert torch.equal(seen[0], seen[2]) and torch.equal(seen[1], seen[3])
 
 
 def test_the_solution_is_printed(capsys):
@@ -117,6 +126,56 @@ def test_the_solution_is_printed(capsys):
 def test_names_are_found():
     assert exercises.find("98-double") is DOUBLE
     assert exercises.names()[-2:] == ["98-double", "98-predict"]
+
+
+def test_a_print_in_a_right_answer_is_told(capsys):
+    check("98-double", lambda numbers: print("here") or 2 * numbers)
+    assert capsys.readouterr().out == (
+        "98-double: right.\n(It prints while it runs, which a check keeps back: 'here here'.)\n"
+    )
+
+
+def test_the_smallest_failing_input_can_be_had():
+    def only_one(numbers):
+        return 2 * numbers if numbers.numel() == 1 else numbers
+
+    with pytest.raises(WrongAnswer):
+        check("98-double", only_one)
+    case = exercises.failing("98-double")
+    assert case.arguments[0].shape == (2, 3) and case.sentence.startswith("the doubled numbers: at [")
+    assert not torch.equal(only_one(*case.arguments), double(*case.arguments))
+    check("98-double", double)
+    with pytest.raises(ValueError, match="98-double failed on no input when it was last checked"):
+        exercises.failing("98-double")
+    with pytest.raises(ValueError, match="there is no exercise '98-doubel'"):
+        exercises.failing("98-doubel")
+
+
+KNOWN = [
+    {"of": ["98-double"], "right": "2 * numbers", "wrong": "numbers**2", "hint": "That is the square."},
+    {"of": ["98-double"], "right": "2 * numbers", "wrong": "2 / numbers.tolist()[7]", "hint": "There is no 7."},
+    {"of": ["98-predict"], "right": "levels", "wrong": 5, "hint": "C3 to C6."},
+]
+
+
+def test_a_known_mistake_gets_its_own_hint(monkeypatch):
+    monkeypatch.setattr(exercise, "_known", lambda: KNOWN)
+    for answer, told in (
+        (lambda numbers: numbers * numbers, "That is the square."),
+        (lambda numbers: numbers.tolist()[7], "There is no 7."),
+        (lambda numbers: 3 * numbers, "Twice one is two."),
+    ):
+        with pytest.raises(WrongAnswer, match=f"Hint: {re.escape(told)}$"):
+            check("98-double", answer)
+    with pytest.raises(WrongAnswer, match="levels: yours is 5, expected 4. Hint: C3 to C6.$"):
+        check("98-predict", PREDICTED | {"levels": 5})
+    with pytest.raises(WrongAnswer, match="levels: yours is 6, expected 4$"):
+        check("98-predict", PREDICTED | {"levels": 6})
+
+
+def test_a_mistake_of_another_source_is_told(monkeypatch):
+    with pytest.raises(ValueError, match="the source of double does not hold '3 [*] numbers'"):
+        exercise.rewritten(double, "3 * numbers", "numbers")
 
 
 def test_numpy_answers_of_one_number_are_fine():

@@ -2,6 +2,9 @@
 
 import math
 
+import pytest
+
+from defdetr_ref.course import exercises
 from defdetr_ref.course.exercises.n01 import bilinear, slope_x
 
 
@@ -40,7 +43,27 @@ def nearest(image, x, y):
     return image[row, column] if 0 <= row < height and 0 <= column < width else 0.0
 
 
+def ceil_for_the_next_pixel(image, x, y):
+    """On a whole number floor and ceil are the same pixel, which counts twice in x and twice in y."""
+    height, width = image.shape
+    value = 0.0
+    for row in (math.floor(y), math.ceil(y)):
+        for column in (math.floor(x), math.ceil(x)):
+            if 0 <= row < height and 0 <= column < width:
+                value += (1 - abs(x - column)) * (1 - abs(y - row)) * image[row, column]
+    return value
+
+
+def zeroes_the_image(image, x, y):
+    value = float(bilinear(image, x, y))
+    image.zero_()
+    return value
+
+
 BILINEAR_MISTAKES = {
+    "ceil instead of floor + 1": ceil_for_the_next_pixel,
+    "zeroes the image": zeroes_the_image,
+    "views a flat image": lambda image, x, y: bilinear(image.view(-1).view(image.shape), x, y),
     "x and y swapped": lambda image, x, y: bilinear(image, y, x),
     "rows and columns swapped": lambda image, x, y: bilinear(image.T, x, y),
     "height and width swapped in the border": lambda image, x, y: read(
@@ -94,3 +117,14 @@ SLOPE_MISTAKES = {
     "always zero, as of rounded coordinates": lambda image, x, y: 0.0,
 }
 MISTAKES = {"01-bilinear": BILINEAR_MISTAKES, "01-slope": SLOPE_MISTAKES}
+
+
+def test_the_sentence_names_the_pixel_centre_and_the_hint_says_why():
+    with pytest.raises(exercises.WrongAnswer) as caught:
+        exercises.check("01-bilinear", ceil_for_the_next_pixel)
+    assert str(caught.value) == (
+        "01-bilinear: not right yet: the value at x = 1.3, y = 1.0 of 2 × 3 pixels: yours is 41.6, expected 20.8. "
+        "Hint: On a pixel centre math.ceil is math.floor, and the same pixel counts twice; the next one is floor + 1."
+    )
+    image, x, y = exercises.failing("01-bilinear").arguments
+    assert float(ceil_for_the_next_pixel(image, x, y)) == 2 * float(bilinear(image, x, y))

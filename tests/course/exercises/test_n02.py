@@ -53,6 +53,10 @@ HEAD_MISTAKES = {
     "the heaviest point alone": heaviest_alone,
     "nearest pixel": placing(lambda reference, offset, size: (reference * size - 0.5 + offset).round()),
     "the last query for all": lambda *inputs: one_head(*inputs)[-1:].expand(len(inputs[1]), -1),
+    "float32 whatever the values are": lambda *inputs: one_head(*inputs).float(),
+    "offsets changed to pixels in place": lambda value, references, offsets, scores: one_head(
+        value, references, offsets.mul_(1.01).div_(1.01).add_(1).sub_(1), scores
+    ),
     "channels summed": lambda *inputs: one_head(*inputs).sum(-1),
 }
 COST_MISTAKES = {

@@ -69,9 +69,9 @@ MISTAKES = {
 
 def test_the_sentence_shows_yours_and_the_expected():
     sentence = three_ways.refuses("03-star", MISTAKES["03-star"]["all points at distance 1"])
-    assert sentence.startswith("the star of 8 heads × 4 points: at [0, 3, 0] yours is 1, expected 4 (")
+    assert sentence.startswith("the star of 4 heads × 2 points: at [0, 1, 0] yours is 1, expected 2 (")
     sentence = three_ways.refuses("03-star", MISTAKES["03-star"]["heads and points swapped"])
-    assert sentence == "the star of 8 heads × 4 points has shape (4, 8, 2), expected (8, 4, 2)"
+    assert sentence == "the star of 4 heads × 2 points has shape (2, 4, 2), expected (4, 2, 2)"
 
 
 def test_the_loop_is_the_packages_star():

@@ -3,6 +3,7 @@
 import torch
 
 from defdetr_ref.course.exercises.n04 import add_level_embedding, pixels_on_levels
+from defdetr_ref.pyramid import FeaturePyramid
 from tests.course.exercises import three_ways
 
 
@@ -61,6 +62,13 @@ MISTAKES = {
         "rows in turn": added(tokens_in_turn),
         "all rows added to every token": lambda positions, level_embed, shapes: positions + level_embed.sum(0),
         "in place of the position": in_place_of,
+        "+= on the positions": lambda positions, level_embed, shapes: positions.add_(
+            add_level_embedding(torch.zeros_like(positions), level_embed, shapes)
+        ),
+        "detached": lambda *inputs: add_level_embedding(*inputs).detach(),
+        "level_embed detached": lambda positions, level_embed, shapes: add_level_embedding(
+            positions, level_embed.detach(), shapes
+        ),
         "subtracted": lambda positions, level_embed, shapes: add_level_embedding(positions, -level_embed, shapes),
         "joined as further features": lambda positions, level_embed, shapes: torch.cat(
             [positions, in_place_of(positions, level_embed, shapes)], dim=-1
@@ -69,6 +77,16 @@ MISTAKES = {
 }
 
 
+def test_the_solution_adds_what_a_pyramid_adds():
+    shapes = [(6, 4), (3, 2), (2, 1)]
+    pyramid = FeaturePyramid([5] * len(shapes), d_model=32, num_levels=len(shapes)).requires_grad_(False)
+    level_embed = pyramid.level_embed.clone()
+    maps, mask = [torch.randn(2, 5, *shape) for shape in shapes], torch.zeros(2, 24, 56, dtype=torch.bool)
+    expected = pyramid(maps, mask).positions
+    pyramid.level_embed.zero_()
+    torch.testing.assert_close(add_level_embedding(pyramid(maps, mask).positions, level_embed, shapes), expected)
+
+
 def test_a_missing_half_pixel_is_shown():
     sentence = three_ways.refuses("04-one-place", MISTAKES["04-one-place"]["no -0.5"])
-    assert "yours is" in sentence and "on the levels [(16, 24), (8, 12), (4, 6)]" in sentence
+    assert sentence.startswith("columns and rows on the levels [(2, 3)]: at [") and "yours is" in sentence

@@ -4,16 +4,12 @@ import torch
 from torch.nn.functional import pad
 
 from defdetr_ref.boxes import inverse_sigmoid, refine_boxes
-from defdetr_ref.course.exercises.n07 import correct_in_turn
+from defdetr_ref.course.exercises.n07 import correct_in_turn, correction
 from tests.course.exercises import three_ways
 
 
 def fill(reference, value=0.0):
     return pad(reference, (0, 4 - reference.shape[-1]), value=value)
-
-
-def without_eps(reference, delta):
-    return (delta + fill(torch.log(reference / (1 - reference)))).sigmoid()
 
 
 def detached_in_turn(cut):
@@ -54,17 +50,21 @@ def within_no_grad(reference, deltas, block):
 
 
 MISTAKES = {
-    "07-refine": {
-        "no inverse sigmoid": lambda reference, delta: (delta + fill(reference)).sigmoid(),
-        "no sigmoid": lambda reference, delta: delta + fill(inverse_sigmoid(reference)),
-        "added in the image": lambda reference, delta: fill(reference) + delta,
-        "sigmoid of the correction alone": lambda reference, delta: (fill(reference) + delta.sigmoid()).clamp(0, 1),
-        "a size of 0 for a point": lambda reference, delta: (delta + inverse_sigmoid(fill(reference))).sigmoid(),
-        "a size of 0.1 for a point": lambda reference, delta: refine_boxes(fill(reference, 0.1), delta),
-        "correction subtracted": lambda reference, delta: refine_boxes(reference, -delta),
-        "infinite at 0 and 1": without_eps,
-        "reference ignored": lambda reference, delta: delta.sigmoid(),
-        "two numbers for a point": lambda reference, delta: refine_boxes(reference, delta)[..., : reference.shape[-1]],
+    "07-correction": {
+        "the box that 06 decodes": refine_boxes,
+        "distance in the image": lambda reference, target: target - fill(reference),
+        "sign turned round": lambda reference, target: -correction(reference, target),
+        "target not turned into logits": lambda reference, target: target - fill(inverse_sigmoid(reference)),
+        "reference not turned into logits": lambda reference, target: inverse_sigmoid(target) - fill(reference),
+        "a size of 0 for a point": lambda reference, target: correction(fill(reference), target),
+        "a size of 0.1 for a point": lambda reference, target: correction(fill(reference, 0.1), target),
+        "infinite at 0 and 1": lambda reference, target: target.logit() - fill(reference.logit()),
+        "reference ignored": lambda reference, target: inverse_sigmoid(target),
+        "two numbers for a point": lambda reference, target: correction(reference, target)[..., : reference.shape[-1]],
+        "detached": lambda reference, target: correction(reference, target).detach(),
+        "reference detached": lambda reference, target: correction(reference.detach(), target),
+        "target changed in place": lambda reference, target: correction(reference, target.clamp_(1e-5, 1 - 1e-5)),
+        "result collected in the target": lambda reference, target: target.copy_(correction(reference, target)),
     },
     "07-block": {
         "detach forgotten": lambda reference, deltas, block: correct_in_turn(reference, deltas, False),
@@ -80,12 +80,18 @@ MISTAKES = {
 }
 
 
+def test_the_correction_leads_to_the_target():
+    for length in (2, 4):
+        reference, target = torch.rand(3, 5, length), torch.rand(3, 5, 4)
+        torch.testing.assert_close(refine_boxes(reference, correction(reference, target)), target)
+
+
 def test_the_sentences_name_box_and_correction():
     sentence = three_ways.refuses("07-block", MISTAKES["07-block"]["detach forgotten"])
-    assert sentence.startswith("with block=True, the gradient of box 2 at correction 1: at [")
-    assert sentence.endswith("(40 of 40 numbers differ)")
+    assert sentence.startswith("with block=True, the gradient of box 2 at correction 1: yours is [")
+    assert sentence.endswith("expected [[0, 0, 0, 0]]")
     sentence = three_ways.refuses("07-block", MISTAKES["07-block"]["the boxes themselves detached"])
     assert sentence == (
         "with block=True, the gradient of box 1 is missing: "
-        "the box itself was detached, so its own correction learns nothing"
+        "the box or its own correction was detached, so the correction learns nothing"
     )

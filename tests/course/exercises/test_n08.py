@@ -5,7 +5,7 @@ import math
 import torch
 
 from defdetr_ref.course.exercises.n08 import choose_queries, embed_box, proposals_of_level
-from defdetr_ref.positions import embed_boxes, pixel_centres
+from defdetr_ref.positions import embed_boxes, pixel_centres, proposal_boxes, token_centres, valid_ratios
 from tests.course.exercises import three_ways
 
 
@@ -109,6 +109,20 @@ MISTAKES = {
         "one row for each number": lambda box, dim: embed_boxes(box, dim).unflatten(0, (4, dim)),
     },
 }
+
+
+def test_the_solution_proposes_what_the_package_does():
+    shapes = [(4, 60), (5, 8), (3, 4)]
+    masks = [torch.zeros(2, *shape, dtype=torch.bool) for shape in shapes]
+    for mask in masks[1:]:
+        mask[1, 2:], mask[1, :, 3:] = True, True
+    ratios = torch.stack([valid_ratios(mask) for mask in masks], dim=1)
+    every_mask = torch.cat([mask.flatten(1) for mask in masks], dim=1)
+    boxes, usable = proposal_boxes(token_centres(shapes, ratios), every_mask, shapes)
+    for image in range(2):
+        found = [proposals_of_level(mask[image], level) for level, mask in enumerate(masks)]
+        torch.testing.assert_close(torch.cat([part[0] for part in found]), boxes[image])
+        assert torch.equal(torch.cat([part[1] for part in found]), usable[image])
 
 
 def test_the_sentences_name_level_and_image():

@@ -2,10 +2,12 @@
 
 import itertools
 
+import pytest
 import torch
 import torch.nn.functional as F
 
 from defdetr_ref.boxes import cxcywh_to_xyxy, generalized_box_iou
+from defdetr_ref.course import exercises
 from defdetr_ref.course.exercises.n09 import brute_force, focal
 from defdetr_ref.losses import focal_loss
 from defdetr_ref.matching import class_cost, matching_cost
@@ -53,6 +55,18 @@ def alpha_truth(targets, alpha):
     return torch.where(targets == 1, alpha, 1 - alpha)
 
 
+def naive_focal(logits, targets, alpha=0.25, gamma=2.0):
+    """1 - σ(20) is 0 in float32."""
+    p = logits.sigmoid()
+    p_truth = torch.where(targets == 1, p, 1 - p)
+    return -alpha_truth(targets, alpha) * (1 - p_truth) ** gamma * p_truth.log()
+
+
+def factor_detached(logits, targets, alpha=0.25, gamma=2.0):
+    truth = torch.where(targets == 1, logits, -logits)
+    return -alpha_truth(targets, alpha) * (1 - truth.sigmoid()).detach() ** gamma * F.logsigmoid(truth)
+
+
 def focal_with(*, share=lambda p_truth: 1 - p_truth, alpha_of=alpha_truth):
     def answer(logits, targets, alpha=0.25, gamma=2):
         p_truth = torch.where(targets == 1, logits.sigmoid(), 1 - logits.sigmoid())
@@ -92,6 +106,15 @@ MISTAKES = {
         "each object's neighbour": lambda matrix: list(range(matrix.shape[1])),
     },
     "09-focal": {
+        "naive log σ": naive_focal,
+        "a logarithm kept from 0": lambda logits, targets, alpha=0.25, gamma=2.0: (
+            -alpha_truth(targets, alpha)
+            * (1 - (p := torch.where(targets == 1, logits, -logits).sigmoid())) ** gamma
+            * p.clamp(min=1e-7).log()
+        ),
+        "factor detached": factor_detached,
+        "detached": lambda *args: focal(*args).detach(),
+        "logits clamped in place": lambda logits, *args: focal(logits.clamp_(-40, 40), *args),
         "γ on p_t": focal_with(share=lambda p_truth: p_truth),
         "no focus": focal_with(share=torch.ones_like),
         "α the wrong way round": focal_with(alpha_of=lambda targets, alpha: alpha_truth(targets, 1 - alpha)),
@@ -110,6 +133,11 @@ MISTAKES = {
 }
 
 
+def test_the_solution_is_the_packages_loss():
+    logits, targets = 9 * torch.randn(6, 4), torch.eye(6, 4)
+    torch.testing.assert_close(focal(logits, targets), focal_loss(logits, targets))
+
+
 def test_the_sentences_show_yours_and_the_expected():
     sentence = three_ways.refuses("09-brute-force", greedy)
     assert sentence == "each object's query, for 3 queries and 2 objects: yours is [0, 1], expected [1, 0]"
@@ -117,3 +145,5 @@ def test_the_sentences_show_yours_and_the_expected():
     assert sentence == "the cost of 6 queries × 3 objects has shape (3, 6), expected (6, 3)"
     sentence = three_ways.refuses("09-focal", MISTAKES["09-focal"]["alpha and gamma fixed"])
     assert sentence.startswith("with alpha = 0.5 and gamma = 0, the loss: at [")
+    with pytest.raises(exercises.WrongAnswer, match="1 - σ.20. is 0 in float32, and its logarithm -∞"):
+        exercises.check("09-focal", naive_focal)

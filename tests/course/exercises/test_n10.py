@@ -2,9 +2,12 @@
 
 import torch
 
+from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.course.exercises.n10 import SMALL_DETECTIONS, SMALL_TRUTH, group_of, overlap, recall_and_precision
 from defdetr_ref.course.figures.learning import interpolated_precision
+from defdetr_ref.detector import DeformableDETR
 from defdetr_ref.evaluation import coco_metrics
+from defdetr_ref.training import TrainConfig, parameter_groups
 from tests.course.exercises import three_ways
 
 SLOW = ("reference_points", "sampling_offsets")
@@ -42,6 +45,18 @@ def scored(*, order=lambda detection: -detection[1], once=True, own_image=True, 
     return answer
 
 
+def takes_no_second_best(detections, truth, threshold):
+    taken, right = set(), []
+    for image, _, box in sorted(detections, key=lambda detection: -detection[1]):
+        overlaps = [overlap(box, other) for other in truth[image]]
+        best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
+        right.append(best is not None and overlaps[best] >= threshold and (image, best) not in taken)
+        if right[-1]:
+            taken.add((image, best))
+    found = torch.tensor(right).cumsum(0)
+    return found / sum(map(len, truth.values())), found / torch.arange(1, len(right) + 1)
+
+
 MISTAKES = {
     "10-groups": {
         "reference_points forgotten": group_by(slow=("sampling_offsets",)),
@@ -65,6 +80,14 @@ MISTAKES = {
         "precision over all detections": scored(
             shares=lambda found, objects, seen: (found / objects, found / len(found))
         ),
+        "first match above the threshold": scored(best=False),
+        "the best object even if it is taken": takes_no_second_best,
+        "an overlap of exactly the threshold is too little": lambda detections, truth, threshold: recall_and_precision(
+            detections, truth, threshold + 1e-9
+        ),
+        "detections sorted in place": lambda detections, truth, threshold: recall_and_precision(
+            detections.sort(key=lambda detection: -detection[1]) or detections, truth, threshold
+        ),
         "threshold ignored": lambda detections, truth, threshold: recall_and_precision(detections, truth, 0.5),
         "the last numbers alone": scored(
             shares=lambda found, objects, seen: (found[-1] / objects, found[-1] / len(found))
@@ -76,6 +99,13 @@ MISTAKES = {
         ),
     },
 }
+
+
+def test_the_groups_are_those_of_training():
+    model = DeformableDETR(DeformableDETRConfig.preset("tiny", two_stage=False, box_refine=True))
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for group in parameter_groups(model, TrainConfig()):
+        assert {group_of(names[id(parameter)]) for parameter in group["params"]} == {group["name"]}
 
 
 def test_the_solution_is_what_pycocotools_counts():
@@ -100,4 +130,4 @@ def test_the_sentences_name_the_parameter_and_the_threshold():
     sentence = three_ways.refuses("10-groups", MISTAKES["10-groups"]["reference_points forgotten"])
     assert sentence == "the group of queries.reference_points.weight: yours is 'rest', expected 'slow'"
     sentence = three_ways.refuses("10-recall-precision", MISTAKES["10-recall-precision"]["duplicates count as right"])
-    assert sentence.startswith("at IoU 0.5, of 7 detections and 5 objects in 3 images, the recall: at [")
+    assert sentence.startswith("at IoU 0.75, of 2 detections and 2 objects in 1 images, the recall: yours is [0.5, 1]")

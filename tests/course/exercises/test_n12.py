@@ -1,6 +1,7 @@
 """Notebook 12: mistakes that the checks must refuse."""
 
 from defdetr_ref.course.exercises.n12 import flops_and_bytes, lines_of_a_warp
+from defdetr_ref.studies.counting import Workload, operator_cost
 from tests.course.exercises import three_ways
 
 
@@ -53,8 +54,14 @@ MISTAKES = {
 }
 
 
+def test_the_solution_counts_what_the_package_counts():
+    work = Workload(side=96, d_model=40, num_heads=5, num_points=3, strides=(8, 16))
+    cost = operator_cost(work)
+    assert flops_and_bytes(work.tokens, work.tokens, 40, 5, 2, 3) == (cost.flops, cost.gathered, cost.compulsory)
+
+
 def test_the_sentence_names_the_count_and_the_case():
     sentence = three_ways.refuses("12-counts", MISTAKES["12-counts"]["bytes first"])
-    assert sentence.startswith("FLOPs of (queries, tokens, d_model, heads, levels, points) = (7, 50, 24, 3, 2, 5)")
+    assert sentence.startswith("FLOPs of (queries, tokens, d_model, heads, levels, points) = (1, 2, 2, 1, 1, 1)")
     sentence = three_ways.refuses("12-lines", MISTAKES["12-lines"]["different addresses"])
     assert sentence.startswith("lines of a warp that reads side by side: yours is 32")

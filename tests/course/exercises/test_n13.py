@@ -4,11 +4,13 @@ import inspect
 import math
 import re
 
+import numpy as np
 import pytest
 from numba import cuda, float32, float64, int64, types
 
 from defdetr_ref.course import exercises
 from defdetr_ref.course.exercises import n13
+from defdetr_ref.ops import loops
 from tests.course.exercises import three_ways
 from tests.cuda_kernels.assembly import why_no_ptx
 
@@ -36,6 +38,34 @@ def every_thread_reads_all(value, output, row, column, height, width, channels):
         output[channel] = value[(row * width + column) * channels + channel]
 
 
+def one_thread_does_all(value, output, row, column, height, width, channels):
+    if cuda.grid(1) == 0:
+        for channel in range(channels):
+            output[channel] = value[(row * width + column) * channels + channel]
+
+
+def whole_map_is_read(value, output, row, column, height, width, channels):
+    thread = cuda.grid(1)
+    if thread < channels:
+        for pixel in range(height * width):
+            number = value[pixel * channels + thread]
+            if pixel == row * width + column:
+                output[thread] = number
+
+
+def adds_to_the_output(value, output, row, column, height, width, channels):
+    thread = cuda.grid(1)
+    if thread < channels:
+        output[thread] += value[(row * width + column) * channels + thread]
+
+
+def zeroes_the_map(value, output, row, column, height, width, channels):
+    thread = cuda.grid(1)
+    if thread < channels:
+        output[thread] = value[(row * width + column) * channels + thread]
+        value[(row * width + column) * channels + thread] = 0.0
+
+
 def float_index(value, output, row, column, height, width, channels):
     thread = cuda.grid(1)
     if thread < channels:
@@ -55,10 +85,28 @@ ONE_READ_MISTAKES = {
     "channels backwards, by a negative index": reading(to=lambda thread: -thread),
     "every thread reads all channels": every_thread_reads_all,
     "an index that is a float": float_index,
+    "one thread does everything": one_thread_does_all,
+    "the whole map is read": whole_map_is_read,
+    "output +=": adds_to_the_output,
+    "zeroes the map": zeroes_the_map,
 }
 
 
-def between(*, swap=False, floor=math.floor, inside=None, clamp=False, share=None, shift=0.0, guard=True, back=False):
+def between(
+    *,
+    ceil=False,
+    all_pixels=False,
+    add=False,
+    zero=False,
+    swap=False,
+    floor=math.floor,
+    inside=None,
+    clamp=False,
+    share=None,
+    shift=0.0,
+    guard=True,
+    back=False,
+):
     """`four_reads` with one thing done otherwise."""
     inside = inside or (lambda row, column, height, width: 0 <= row < height and 0 <= column < width)
     share = share or (lambda dx, dy: (1 - abs(dx)) * (1 - abs(dy)))
@@ -72,17 +120,38 @@ def between(*, swap=False, floor=math.floor, inside=None, clamp=False, share=Non
         x, y = x - shift, y - shift
         left, top = floor(x), floor(y)
         total = 0.0
-        for row in range(top, top + 2):
-            for column in range(left, left + 2):
+        rows, columns = range(top, top + 2), range(left, left + 2)
+        if ceil:
+            rows, columns = (top, math.ceil(y)), (left, math.ceil(x))
+        if all_pixels:
+            for number in range(height * width):
+                value[number * channels + thread]
+        for row in rows:
+            for column in columns:
                 near_row, near_column = row, column
                 if clamp:
                     near_row, near_column = min(max(row, 0), height - 1), min(max(column, 0), width - 1)
                 if clamp or inside(row, column, height, width):
                     number = value[(near_row * width + near_column) * channels + thread]
                     total += share(x - column, y - row) * number
-        output[thread] = total
+        output[thread] = output[thread] + total if add else total
+        if zero:
+            value[thread] = 0.0
 
     return four_reads
+
+
+def one_thread_reads_four(value, output, x, y, height, width, channels):
+    if cuda.grid(1) > 0:
+        return
+    for channel in range(channels):
+        total = 0.0
+        for row in range(math.floor(y), math.floor(y) + 2):
+            for column in range(math.floor(x), math.floor(x) + 2):
+                if 0 <= row < height and 0 <= column < width:
+                    share = (1 - abs(x - column)) * (1 - abs(y - row))
+                    total += share * value[(row * width + column) * channels + channel]
+        output[channel] = total
 
 
 def forgets_to_store(value, output, x, y, height, width, channels):
@@ -103,6 +172,11 @@ FOUR_READS_MISTAKES = {
     "half a pixel subtracted": between(shift=0.5),
     "missing guard": between(guard=False),
     "nothing stored": forgets_to_store,
+    "ceil instead of floor + 1": between(ceil=True),
+    "the whole map is read": between(all_pixels=True),
+    "one thread does everything": one_thread_reads_four,
+    "output +=": between(add=True),
+    "zeroes the map": between(zero=True),
 }
 
 
@@ -153,14 +227,17 @@ def share_of(dx, dy):
     return (1 - abs(dx)) * (1 - abs(dy))
 
 
-def forwards(*, weighed=True, share=share_of, store=lambda thread: thread, **otherwise):
+def forwards(*, weighed=True, add=False, zero=False, share=share_of, store=lambda thread: thread, **otherwise):
     def forward(value, locations, weights, output, sizes, shapes):
         def visit(state, index, at, weight, dx, dy, far, size):
             state["total"] += (weight if weighed else 1) * share(dx, dy) * value[index]
 
         state = walk(visit, **otherwise)(locations, weights, sizes, shapes)
         if state:
-            output[store(state["thread"])] = state["total"]
+            at = store(state["thread"])
+            output[at] = output[at] + state["total"] if add else state["total"]
+            if zero:
+                weights[0] = 0.0
 
     return forward
 
@@ -184,6 +261,8 @@ SHARED_MISTAKES = {
 FORWARD_MISTAKES = {name: forwards(**otherwise) for name, otherwise in SHARED_MISTAKES.items()} | {
     "weights forgotten": forwards(weighed=False),
     "all threads write to one number": forwards(store=lambda thread: 0),
+    "output +=": forwards(add=True),
+    "zeroes a weight": forwards(zero=True),
 }
 
 
@@ -328,10 +407,13 @@ def test_without_its_mistake_an_answer_is_right(name):
 
 
 SENTENCES = [
-    ("13-one-read", "no guard", "one_read raised IndexError: thread 4 of block 1 .* outside of output: .* 0 to 19"),
+    ("13-one-read", "no guard", "one_read raised IndexError: thread 1 of block 0 .* outside of output: .* 0 to 0"),
     ("13-one-read", "channels backwards, by a negative index", r"output\[-1\], which is outside"),
-    ("13-four-reads", "no border", r"raised IndexError: thread 0 of block 0 reads value\[-\d+\], which is outside"),
+    ("13-four-reads", "no border", r"raised IndexError: thread 0 of block 0 reads value\[2\], which is outside"),
     ("13-backward-value", "plain +=", "use grad_value.*not by an atomic"),
+    ("13-one-read", "one thread does everything", "thread 0 of block 0 writes 3 numbers of output, expected 1 at most"),
+    ("13-four-reads", "the whole map is read", "thread 0 of block 0 reads 4 numbers of value, expected 4|reads 2[0-9]"),
+    ("13-four-reads", "zeroes the map", "four_reads writes into `value`, which it was given to read"),
     ("13-shared-sum", "syncthreads forgotten", r"both use staged\[1\].*no barrier between"),
     ("13-shared-sum", "syncthreads inside the if", "all threads of a block must come to it"),
     ("13-shared-sum", "atomics", "made by atomics"),
@@ -346,7 +428,7 @@ def test_what_the_learner_reads(name, mistake, sentence):
 
 def test_a_race_is_told_although_the_numbers_are_right():
     """Simulated threads take turns, so that a plain += loses nothing here."""
-    case = next(n13.cases())
+    case = list(n13.cases())[-1]
     results = []
     for kernel in (n13.backward_value, BACKWARD_VALUE_MISTAKES["plain +="]):
         results.append(case.value * 0)
@@ -385,9 +467,25 @@ def test_a_blank_inside_a_kernel_counts_as_a_blank():
 
 def test_hidden_cases_lie_inside_at_borders_and_outside():
     corners = [
-        len(list(n13.loops.corners(float(u * width - 0.5), float(v * height - 0.5), height, width)))
+        len(list(loops.corners(float(u * width - 0.5), float(v * height - 0.5), height, width)))
         for case in n13.cases()
         for level, (height, width) in enumerate(case.shapes)
         for u, v in case.locations[:, :, :, level].reshape(-1, 2)
     ]
     assert {0, 1, 2, 4} <= set(corners)
+
+
+def test_the_solutions_agree_with_the_loops():
+    case = list(n13.cases())[-1]
+    given = case.value, case.shapes, case.locations, case.weights
+    grad_value, grad_locations, grad_weights = loops.backward(case.grad_output, *given)
+    for kernel, names, expected in (
+        (n13.forward, ("value", "locations", "weights"), [loops.forward(*given)]),
+        (n13.backward_value, ("grad_output", "locations", "weights"), [grad_value]),
+        (n13.backward_points, ("grad_output", "value", "locations", "weights"), [grad_locations, grad_weights]),
+    ):
+        results = [np.zeros(array.size, np.float32) for array in expected]
+        arrays = [getattr(case, name).ravel() for name in names]
+        n13.trace(kernel, case.blocks(n13.THREADS), n13.THREADS, *arrays, *results, *case.scalars)
+        for yours, right in zip(results, expected, strict=True):
+            np.testing.assert_allclose(yours, right.ravel(), rtol=1e-3, atol=1e-4)

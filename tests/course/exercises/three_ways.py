@@ -28,13 +28,13 @@ def blank_does_not_pass(notebook: str, name: str) -> None:
         exercises.examine(exercises.find(name), answer)
 
 
-def refuses(name: str, mistake: Any) -> str:
+def refuses(name: str, mistake: Any, broken: tuple = BROKEN_MISTAKE) -> str:
     """The sentence that the learner reads. A mistake that does not even run would prove nothing."""
     with pytest.raises(exercises.WrongAnswer) as caught:
         exercises.examine(exercises.find(name), mistake)
     sentence = str(caught.value)
     assert sentence and "\n" not in sentence and len(sentence) < 500, f"one sentence was expected: {sentence}"
-    assert not any(f" raised {error}" in sentence for error in BROKEN_MISTAKE), f"the mistake is broken: {sentence}"
+    assert not any(f" raised {error}" in sentence for error in broken), f"the mistake is broken: {sentence}"
     return sentence
 
 
