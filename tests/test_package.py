@@ -9,6 +9,7 @@ import defdetr_ref
 def test_public_names():
     assert all(hasattr(defdetr_ref, name) for name in defdetr_ref.__all__)
     assert callable(defdetr_ref.explain.record) and callable(defdetr_ref.training.train)
+    assert callable(defdetr_ref.live.save_page) and callable(defdetr_ref.zoo.load)
 
 
 def test_importing_the_package_leaves_pictures_and_evaluation_out():
