@@ -6,7 +6,7 @@ the published code and of Hugging Face's transformers are read and written as we
 """
 
 from defdetr_ref.checkpoints.conversion import LAYOUTS, save_as
-from defdetr_ref.checkpoints.loading import build_model, load
+from defdetr_ref.checkpoints.loading import build_model, load, read_model
 from defdetr_ref.weight_files.integrity import CheckpointError
 from defdetr_ref.weight_files.reading import read
 from defdetr_ref.weight_files.writing import FORMAT, save, save_safetensors
@@ -18,6 +18,7 @@ __all__ = [
     "build_model",
     "load",
     "read",
+    "read_model",
     "save",
     "save_as",
     "save_safetensors",

@@ -1,6 +1,7 @@
 """From files of weights to models that hold them."""
 
 import os
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -30,11 +31,16 @@ def load(model: nn.Module, source: str | os.PathLike | dict[str, Tensor]) -> Non
 def build_model(path: str | os.PathLike) -> nn.Module:
     """The model that a file or folder describes, with its weights, in float32 and in evaluation mode: files of `save`
     and `save_safetensors`, folders of transformers' `save_pretrained`, published checkpoints. What else it holds,
-    `read` gives.
+    `read_model` gives.
 
     Its config is compared with its weights before anything is built. Raises CheckpointError for a file that does not
     say which model it is of, or says it wrongly.
     """
+    return read_model(path)[0]
+
+
+def read_model(path: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
+    """What `build_model` and `read` give of a file or folder, which is read and verified once. Raises as they do."""
     content = read(path)
     weights = weights_of(content, f"checkpoint {path}")
     if weights.config is None:
@@ -52,7 +58,7 @@ def build_model(path: str | os.PathLike) -> nn.Module:
         raise CheckpointError(f"checkpoint {path} says that its {field} is {said!r}, but its weights {weigh}")
     model = CLASSES[weights.model_class](weights.config)
     _fill(model, weights)
-    return model.eval()
+    return model.eval(), content
 
 
 def _fill(model: nn.Module, weights: Weights) -> None:

@@ -26,12 +26,12 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("--set changes fields of a preset; name it with --preset")
     if Path(args.out).exists():
         raise ValueError(f"{args.out} exists; name a new file or folder")
-    content = checkpoints.read(args.source)
     if args.preset:
         model = DeformableDETR(DeformableDETRConfig.preset(args.preset, **overrides(args.set)))
         checkpoints.load(model, args.source)
+        content = checkpoints.read(args.source)
     else:
-        model = checkpoints.build_model(args.source)
+        model, content = checkpoints.read_model(args.source)
     notes = {name: content[name] for name in KEPT_NOTES if name in content}
     checkpoints.save_as(model, args.out, layout=args.layout, **notes)
     print(f"{args.out}: {sum(one.numel() for one in model.state_dict().values()):,} numbers in {args.layout} layout")

@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> None:
             f"there is no checkpoint {weights}; train one with `defdetr demo`, or leave --checkpoint out: then the "
             "zoo's detector of drawn shapes is taken"
         )
-    notes = checkpoints.read(weights)
+    model, notes = checkpoints.read_model(weights)
     names, transform = notes.get("categories", {}), common.eval_transform(notes.get("resize", "paper"))
-    model = checkpoints.build_model(weights).to(common.pick_device(args.device))
+    model = model.to(common.pick_device(args.device))
     paths = [Path(image) for image in args.images]
     pictures = [open_picture(path) for path in paths]
     out = Path(args.out)

@@ -5,6 +5,7 @@ from typing import Any
 
 from defdetr_ref.demo.page import PictureSection, write_page
 from defdetr_ref.evaluation import METRICS
+from defdetr_ref.zoo.cards import SHOWN, percent
 
 SCORE_THRESHOLD = 0.3  # of the boxes that the page shows
 
@@ -60,7 +61,6 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
             "new images in each epoch": f"{images['train']:,}",
             "epochs": str(settings["train"]["epochs"]),
             "batch size": str(settings["train"]["batch_size"]),
-            "processes": str(settings["processes"]),
             "seed": str(settings["seed"]),
             "drawing the data": duration(seconds["draw"]),
             "training": duration(seconds["train"]),
@@ -73,7 +73,7 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
     if "shipped" in report:
         shipped = report["shipped"]
         tables["The one that ships, %"] = {
-            **{METRIC_NAMES[name]: percent(shipped["metrics"][name]) for name in SHIPPED_METRICS},
+            **{METRIC_NAMES[name]: percent(shipped["metrics"][name]) for name in SHOWN},
             "training steps": f"{shipped['steps']:,}",
         }
     seen = settings["train"]["epochs"] * images["train"]
@@ -93,8 +93,6 @@ def write_report(out: Path, report: dict[str, Any], pictures: list[PictureSectio
     return page
 
 
-SHIPPED_METRICS = ("AP", "AP50", "AP_small", "AP_medium", "AP_large")
-
 METRIC_NAMES = {
     "AP": "AP, overlap 0.50 to 0.95",
     "AP50": "AP at overlap 0.50",
@@ -109,10 +107,6 @@ METRIC_NAMES = {
     "AR_medium": "AR, medium objects",
     "AR_large": "AR, large objects",
 }
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def duration(seconds: float) -> str:

@@ -32,16 +32,17 @@ from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.demo.page import EmbeddedSection, PictureSection
-from defdetr_ref.demo.report import EXPLORER_TEXT, PICTURE_TEXTS, SCORE_THRESHOLD, duration, percent, write_report
+from defdetr_ref.demo.report import EXPLORER_TEXT, PICTURE_TEXTS, SCORE_THRESHOLD, duration, write_report
 from defdetr_ref.detector import DeformableDETR
 from defdetr_ref.evaluation import evaluate, jsonable
 from defdetr_ref.explain import explain_objects, plot_curves, plot_predictions, save_explorer
 from defdetr_ref.inference import evaluation_mode, postprocess
 from defdetr_ref.provenance import machine, versions
-from defdetr_ref.training import TrainConfig, train_in_processes
+from defdetr_ref.training import TrainConfig, train
+from defdetr_ref.zoo.cards import percent
+from defdetr_ref.zoo.recipes import schedule
 
 DATA_SEED = 0  # everyone judges on the same images, whatever the seed of the training
-PROCESSES = 2  # that share the training on a CPU; each takes half of every batch
 
 PICTURED_IMAGES = 6
 EXPLAINED_OBJECTS = 3
@@ -50,22 +51,10 @@ DOTS_PER_INCH = 150
 
 
 def demo_train_config(data: str = "shapes", seed: int = 0, quick: bool = False) -> TrainConfig:
-    """How the demo trains. The backbone starts from random weights, so it learns at the full rate."""
+    """How the demo trains: as the zoo does, for minutes only. The backbone starts from random weights."""
     if quick:
         return TrainConfig(epochs=1, batch_size=4, backbone_lr_factor=1.0, seed=seed)
-    return TrainConfig(
-        epochs=12,
-        batch_size=8,  # many small steps learn more in minutes than few large ones
-        lr=1e-3,
-        backbone_lr_factor=1.0,
-        lr_slow_factor=1.0,
-        clip_norm=1.0,
-        schedule="cosine",
-        warmup_steps=200,
-        ema_decay=0.998,
-        eval_every=4,
-        seed=seed,
-    )
+    return schedule(10, ema_decay=0.998, eval_every=4, seed=seed)
 
 
 def demo_model_config(num_classes: int, quick: bool = False) -> DeformableDETRConfig:
@@ -111,26 +100,24 @@ def run(
     resume = (out / "config.json").exists()
     if resume:
         _require_same_model(out, model.config)
-    processes = PROCESSES if _device() == "cpu" and torch.get_num_threads() >= PROCESSES and not quick else 1
     epochs = f"{config.epochs} epoch{'s' if config.epochs > 1 else ''}"
     story = f"train {_parameter_count(model) / 1e6:.1f} million parameters, {epochs} of {len(train_set)} new images"
     with _step(2, story + (f"; going on with the run in {out}" if resume else ""), seconds, "train"):
-        options = {"val_set": val_set, "resume": resume, "progress": not quick}
-        rows = train_in_processes(processes, model, train_set, out, config, **options)["metrics"]
+        rows = train(model, train_set, out, config, val_set=val_set, resume=resume, progress=not quick)["metrics"]
     seconds["train"] = sum(row["seconds"] for row in rows)  # of all calls, where the run was interrupted
 
     with _step(3, f"evaluate on {len(val_set)} images it has not seen", seconds, "evaluate"):
         metrics = jsonable(evaluate(model, val_set, batch_size=config.batch_size, progress=not quick))
-        shipped = zoo.load(data) if data in zoo.names() else None
-        if shipped is not None:
-            shipped_metrics = jsonable(evaluate(shipped, val_set, batch_size=config.batch_size, progress=not quick))
+        shipped, comparison = None, {}
+        if data in zoo.names():
+            shipped, steps = zoo.load(data), zoo.card(data)["steps"]
+            judged = jsonable(evaluate(shipped, val_set, batch_size=config.batch_size, progress=not quick))
+            comparison = {"shipped": {"name": data, "steps": steps, "metrics": judged}}
     with _step(4, "draw the pictures", seconds, "pictures"):
         pictures = draw_pictures(model, val_set, rows, out, shipped)
 
-    settings = {"data": data, "seed": seed, "quick": quick, "images": counts, "processes": processes}
-    report = _report(metrics, settings, model, config, seconds)
-    if shipped is not None:
-        report["shipped"] = {"name": data, "steps": zoo.card(data)["steps"], "metrics": shipped_metrics}
+    settings = {"data": data, "seed": seed, "quick": quick, "images": counts}
+    report = {**_report(metrics, settings, model, config, seconds), **comparison}
     (out / "metrics.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8", newline="\n")
     page = write_report(out, report, pictures)
     print(f"AP {percent(metrics['AP'])}, AP50 {percent(metrics['AP50'])}; open {page}")
@@ -210,9 +197,8 @@ def _predictions(model: nn.Module, val_set: CocoDetection) -> Figure:
     """Truth beside predictions for the first images that hold an object."""
     samples = _first_samples(val_set, PICTURED_IMAGES, least_objects=1)
     images, targets = [image for image, _ in samples], [target for _, target in samples]
-    detections = []
+    detections, device = [], next(model.parameters()).device
     for image, target in samples:
-        device = next(model.parameters()).device
         detections += postprocess(model(image[None].to(device)), [target["size"]])
     return plot_predictions(images, targets, detections, val_set.categories, score_threshold=SCORE_THRESHOLD)
 

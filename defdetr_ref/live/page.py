@@ -12,12 +12,10 @@ from string import Template
 import torch
 from torch import nn
 
-from defdetr_ref.data.shapes import OUTLINES
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.live.modules import WEB, kernel, script
 from defdetr_ref.live.weights import export_weights
 from defdetr_ref.weight_files.writing import replacing
-
-SHAPE_NAMES = dict(enumerate(OUTLINES, start=1))  # category ids of the drawn shapes
 
 PAGE = Template("""<!doctype html>
 <html lang="en">
@@ -63,7 +61,7 @@ def save_page(
     model: nn.Module,
     *,
     image_size: tuple[int, int] = (128, 128),
-    names: Mapping[int, str] = SHAPE_NAMES,
+    names: Mapping[int, str] = DRAWN_SETS["shapes"].categories,
     dtype: torch.dtype | str = torch.int8,
     title: str = "Drag a shape: the detector looks again",
 ) -> Path:

@@ -3,8 +3,8 @@
     defdetr train …                                          one process
     torchrun --nproc-per-node 8 -m defdetr_ref.cli train …   eight, each with its share of every batch
 
-On one machine `train_in_processes` needs no launcher. Batch norm sees the images of all processes, and each takes its
-share of the very batches that one would have made, so that two processes train as one does, up to rounding.
+Batch norm sees the images of all processes, and each takes its share of the very batches that one would have made, so
+that two processes train as one does, up to rounding.
 
 PyTorch for Windows is built without libuv, which torchrun asks for; there, set USE_LIBUV=0 first.
 
@@ -24,9 +24,8 @@ save, and on a CPU a resumed run equals an uninterrupted one bit for bit.
 """
 
 from defdetr_ref.training.config import TrainConfig
-from defdetr_ref.training.launch import train_in_processes
 from defdetr_ref.training.loop import notes_of, train
 from defdetr_ref.training.optimisation import lr_factor, parameter_groups
 from defdetr_ref.training.trainer import NonFiniteLoss
 
-__all__ = ["NonFiniteLoss", "TrainConfig", "lr_factor", "notes_of", "parameter_groups", "train", "train_in_processes"]
+__all__ = ["NonFiniteLoss", "TrainConfig", "lr_factor", "notes_of", "parameter_groups", "train"]

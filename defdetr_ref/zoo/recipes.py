@@ -49,10 +49,13 @@ class Recipe:
 
 
 def schedule(epochs: int, **changes: Any) -> TrainConfig:
-    """The backbone starts from random weights, so everything learns at the full rate; what counts is the average."""
+    """For a small model on drawn images; `changes` are fields of TrainConfig. The demo trains so, too.
+
+    The backbone starts from random weights, so everything learns at the full rate; what counts is the average.
+    """
     settings = dict(
         epochs=epochs,
-        batch_size=8,
+        batch_size=8,  # many small steps learn more than few large ones
         lr=1e-3,
         backbone_lr_factor=1.0,
         lr_slow_factor=1.0,

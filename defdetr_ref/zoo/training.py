@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,12 @@ from defdetr_ref.evaluation import evaluate, jsonable
 from defdetr_ref.explain.recording import record, weight_outside
 from defdetr_ref.provenance import machine, versions
 from defdetr_ref.training import train
+from defdetr_ref.training.run_folder import RunFolder
+from defdetr_ref.weight_files.writing import replacing
 from defdetr_ref.zoo.recipes import RECIPES, Recipe
 
 VALIDATION = {"images": 300, "seed": 1}  # looked at while settings were chosen and while a detector trains
+SHIPPED_NOTES = ("categories", "resize", "epoch")  # of what a run keeps beside its weights
 LOOKED_AT = 100  # test images on which the attention is measured
 TEST = {"images": 500, "seed": 1000}  # looked at once, for the card
 
@@ -35,14 +37,14 @@ def train_detector(name: str, folder: Path, *, progress: bool = True) -> Path:
     """
     if name not in RECIPES:
         raise ValueError(f"there is no recipe for {name!r}; choose from {', '.join(RECIPES)}")
-    recipe, run = RECIPES[name], folder / name
+    recipe, run = RECIPES[name], RunFolder(folder / name)
     train(
         recipe.new_model(),
         recipe.train_set(),
-        run,
+        run.folder,
         recipe.train,
         val_set=held_out(recipe.data, folder, **VALIDATION),
-        resume=(run / "config.json").exists(),
+        resume=run.config.exists(),
         progress=progress,
         keep_epochs=recipe.kept_epochs,
     )
@@ -73,13 +75,12 @@ def publish(name: str, recipe: Recipe, folder: Path, *, progress: bool = True) -
     progress: show a bar while judging.
     """
     test_set = held_out(recipe.data, folder, **TEST)
-    records = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    run = RunFolder(folder / name)
+    records, (last, notes) = run.read_metrics(), checkpoints.read_model(run.last)
 
-    def ship(source: str, target: str, dtype: torch.dtype) -> dict[str, Any]:
+    def ship(model: nn.Module, notes: dict[str, Any], target: str, dtype: torch.dtype) -> dict[str, Any]:
         path = folder / f"{target}.safetensors"
-        epoch = checkpoints.read(folder / name / source)["epoch"]
-        notes = {"categories": DRAWN_SETS[recipe.data].categories, "resize": "none", "epoch": epoch}
-        checkpoints.save_safetensors(path, checkpoints.build_model(folder / name / source), dtype=dtype, **notes)
+        checkpoints.save_safetensors(path, model, dtype=dtype, **{note: notes[note] for note in SHIPPED_NOTES})
         metrics = jsonable(evaluate(checkpoints.build_model(path), test_set, progress=progress))
         return {"metrics": metrics, "bytes": path.stat().st_size, "stored": str(dtype).removeprefix("torch.")}
 
@@ -89,24 +90,25 @@ def publish(name: str, recipe: Recipe, folder: Path, *, progress: bool = True) -
         "command": f"defdetr zoo train {name}",
         "data": recipe.data,
         "test": TEST,
-        **ship("last.pt", name, torch.float16),
-        "outside": share_outside(checkpoints.build_model(folder / name / "last.pt"), test_set),
+        **ship(last, notes, name, torch.float16),
+        "outside": share_outside(last, test_set),
         "epochs": {
-            str(epoch): ship(f"epoch-{epoch}.pt", f"{name}-epoch-{epoch}", torch.int8) for epoch in recipe.kept_epochs
+            str(epoch): ship(*checkpoints.read_model(run.kept(epoch)), f"{name}-epoch-{epoch}", torch.int8)
+            for epoch in recipe.kept_epochs
         },
-        "parameters": sum(one.numel() for one in checkpoints.build_model(folder / name / "last.pt").parameters()),
+        "parameters": sum(one.numel() for one in last.parameters()),
         "steps": len(records) * (len(recipe.train_set()) // recipe.train.batch_size),
         "seconds": round(sum(record["seconds"] for record in records)),
         "seed": recipe.train.seed,
         "model_class": recipe.model_class,
-        "model": dataclasses.asdict(recipe.new_model().config),
+        "model": dataclasses.asdict(last.config),
         "train": dataclasses.asdict(recipe.train),
         "machine": machine(),
         "versions": versions(),
     }
-    partial = folder / f"{name}.json.partial"
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
-    os.replace(partial, folder / f"{name}.json")
+    card = (json.dumps(content, indent=2) + "\n").encode("utf-8")
+    with replacing(folder / f"{name}.json", len(card)) as file:
+        file.write(card)
     return folder / f"{name}.safetensors"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from defdetr_ref import zoo
 from defdetr_ref.data.coco import learnable_boxes
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.data.shapes import ShapesConfig, draw_shapes
 from defdetr_ref.data.transforms import normalize
 from defdetr_ref.data.writing import image_generator
@@ -38,8 +39,7 @@ def shown_images() -> list[Tensor]:
 
 def explorer_state() -> State:
     """Everything that the page shows."""
-    names = dict(enumerate(ShapesConfig().shapes, start=1))
-    return describe(open_images(zoo.load(DETECTOR), shown_images()), names)
+    return describe(open_images(zoo.load(DETECTOR), shown_images()), DRAWN_SETS[DETECTOR].categories)
 
 
 class ExplorerDirective(SphinxDirective):

@@ -17,8 +17,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from defdetr_ref import zoo
-from defdetr_ref.cli.zoo import format_card, table
 from defdetr_ref.studies import convergence, cost
+from defdetr_ref.zoo.cards import format_card, table
 
 NONE_YET = "No results are stored here yet; `{command}` writes them."
 DIRECTIONS = ("forward", "forward + backward")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from defdetr_ref import zoo
-from defdetr_ref.cli import zoo as command
+from defdetr_ref.zoo.cards import percent
 from tests.cli.commands import defdetr
 
 
@@ -25,12 +25,8 @@ def test_a_card_is_shown_whole(capsys):
     for part in (card["command"], f"{card['parameters']:,}", card["machine"]["processor"], card["versions"]["torch"]):
         assert part in text
     for name, value in card["metrics"].items():
-        assert any(line.split() == [name, command.percent(value)] for line in text.splitlines()), name
+        assert any(line.split() == [name, percent(value)] for line in text.splitlines()), name
     assert all(f"epoch {int(epoch):>3}: AP" in text for epoch in card["epochs"])
-
-
-def test_what_the_data_do_not_define_is_a_dash():
-    assert command.percent(None) == "–" and command.percent(0.1234) == "12.3"
 
 
 def test_train_is_asked_for_by_name_and_folder(monkeypatch, tmp_path, capsys):
