@@ -5,9 +5,11 @@ where it came from.
 """
 
 import argparse
+import contextlib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from defdetr_ref.cli import convert, demo, detect, draw, evaluate, lab, study, train, zoo
@@ -59,13 +61,29 @@ def print_what_can_be_printed() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+@contextlib.contextmanager
+def told_by_the_package() -> Iterator[None]:
+    """What the package has to say beside results, boxes that are left out for one, as lines of the output. Of several
+    processes under torchrun the first one says it.
+    """
+    logger, handler = logging.getLogger("defdetr_ref"), logging.StreamHandler(sys.stdout)
+    first = os.environ.get("RANK", "0") == "0"
+    logger.setLevel(logging.INFO if first else logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: the command's own if it has one."""
     argv = sys.argv[1:] if argv is None else list(argv)
     print_what_can_be_printed()
     try:
         args = build_parser().parse_args(argv)
-        return args.run(args) or 0
+        with told_by_the_package():
+            return args.run(args) or 0
     except KeyboardInterrupt:
         print("defdetr: interrupted", file=sys.stderr)
         return INTERRUPTED

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from torch import nn
 
 from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
+from defdetr_ref.data.pictures import UPRIGHT, read_picture
 from defdetr_ref.inference import evaluation_mode, postprocess
 
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
@@ -59,14 +60,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture as RGB, upright. Raises FileNotFoundError, or ValueError if it is no picture."""
+    """A picture as RGB, upright; says if it was turned. Raises FileNotFoundError, or ValueError if it is no picture."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture {path}")
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # SyntaxError: Pillow's word for a broken PNG
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from None
+    picture, orientation = read_picture(path)
+    if orientation != UPRIGHT:
+        print(f"{path}: turned upright, as its EXIF orientation {orientation} asks; boxes refer to it so")
+    return picture
 
 
 def predict(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from PIL import Image
+from PIL import ExifTags, Image
 
 from defdetr_ref.cli.detect import draw, output_names
 from tests.cli.commands import defdetr
@@ -26,6 +26,17 @@ def test_detect_draws_and_lists(trained, drawn, tmp_path, capsys):
     assert defdetr(*words, "--threshold", 1) == 0
     assert "nothing above 1.0" in capsys.readouterr().out
     assert json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8")) == []
+
+
+def test_pictures_are_turned_upright_and_that_is_said(trained, drawn, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    Image.new("RGB", (64, 96)).save(tmp_path / "turned.jpg", exif=exif)
+    words = ["detect", tmp_path / "turned.jpg", "--checkpoint", trained / "last.pt", "--out", tmp_path / "found"]
+    assert defdetr(*words, "--device", "cpu") == 0
+    assert "turned.jpg: turned upright, as its EXIF orientation 8 asks" in capsys.readouterr().out
+    with Image.open(tmp_path / "found" / "turned.boxes.png") as drawn_over:
+        assert drawn_over.size == (96, 64)
 
 
 def test_boxes_are_drawn_where_they_are():
