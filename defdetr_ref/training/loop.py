@@ -30,6 +30,7 @@ def train(
     notes: dict[str, Any] | None = None,
     measure: Callable[[nn.Module], dict[str, Any]] | None = None,
     keep_epochs: Collection[int] = (),
+    loss: nn.Module | None = None,
 ) -> dict[str, Any]:
     """Train `model` in place and write the run into `run_folder`.
 
@@ -45,6 +46,7 @@ def train(
         strings, dicts.
     measure: called with the model after every epoch; what it returns joins the epoch's record and must fit into JSON.
     keep_epochs: numbers of epochs, from 1, whose weights stay as epoch-N.pt.
+    loss: what is minimised, called as `DetectionLoss` is; None for that.
 
     Returns {"metrics": the records of all epochs, "checkpoint": path of last.pt}. Raises ValueError if the folder
     already holds a run, and NonFiniteLoss.
@@ -54,7 +56,7 @@ def train(
         run.check(config, resume)
         if group.world_size > 1:
             synchronise_batch_norms(model)
-        trainer = Trainer(model, train_set, run, config, group)
+        trainer = Trainer(model, train_set, run, config, group, loss)
         unfinished = trainer.restore() if resume else None
         group.barrier()  # everyone has looked into the folder before the first file is written
         if group.is_main_process:
@@ -82,13 +84,14 @@ def train(
 
 def _train_epoch(trainer: Trainer, bar: tqdm) -> dict[str, Any]:
     """Train an epoch; returns what is known of it before it is evaluated."""
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     means = trainer.train_epoch(bar)
     trainer.epoch += 1
     return {
         "epoch": trainer.epoch,
         "lr": trainer.optimizer.param_groups[0]["lr"],
         **means,
+        "cpu_seconds": round(time.process_time() - cpu_start, 2),  # of training alone
         "seconds": time.perf_counter() - start,
     }
 

@@ -30,11 +30,19 @@ class NonFiniteLoss(ArithmeticError):
 class Trainer:
     """What a run carries from epoch to epoch, and how one epoch is done."""
 
-    def __init__(self, model: nn.Module, train_set: Dataset, run: RunFolder, config: TrainConfig, group: ProcessGroup):
+    def __init__(
+        self,
+        model: nn.Module,
+        train_set: Dataset,
+        run: RunFolder,
+        config: TrainConfig,
+        group: ProcessGroup,
+        loss: nn.Module | None = None,
+    ):
         self.config, self.run, self.group = config, run, group
         self.device = training_device(model)
         self.model = model.to(self.device)
-        self.loss = DetectionLoss(model.config.num_classes)
+        self.loss = loss or DetectionLoss(model.config.num_classes)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
         )
