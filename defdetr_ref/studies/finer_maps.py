@@ -64,7 +64,7 @@ def quick_settings() -> Settings:
 def run_study(out: Path, settings: Settings | None = None) -> dict[str, Any]:
     """Measure every case on every map and write `out`; returns its content.
 
-    Each row has "case", "side", "tokens", and either "seconds" of forward and backward together and "peak_mib" above
+    Each row has "case", "side", "tokens", and either CPU "seconds" of forward and backward together and "peak_mib" above
     what the process had before, or "out_of_memory". Raises ValueError on Windows, which does not tell a peak this way.
     """
     settings = settings or Settings()
@@ -129,16 +129,16 @@ def _measure_into(sender: Any, case: str, settings: Settings) -> None:
 
 
 def measure(case: str, side: int, settings: Settings) -> dict[str, float]:
-    """Seconds of a forward and backward pass, and the process's peak of memory above what it had when it began to
-    measure, in MiB."""
+    """CPU seconds of a forward and backward pass on one thread, which a busy machine spoils little; and the process's
+    peak of memory above what it had when it began to measure, in MiB."""
     before = _start_mib()
     layer, tokens = _layer(case, settings), _tokens(side, settings)
     seconds: list[float] = []
     for _ in range(settings.rounds + 1):  # the first allocates and compiles
-        start = time.perf_counter()
+        start = time.process_time()
         with sdpa_kernel(kernel_of(case)):
             _forward(layer, tokens).sum().backward()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         if seconds[-1] > settings.too_slow:
             break
     return {"seconds": median(seconds[1:] or seconds), "peak_mib": round(peak_mib() - before, 1)}
