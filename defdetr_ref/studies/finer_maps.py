@@ -64,8 +64,8 @@ def quick_settings() -> Settings:
 def run_study(out: Path, settings: Settings | None = None) -> dict[str, Any]:
     """Measure every case on every map and write `out`; returns its content.
 
-    Each row has "case", "side", "tokens", and either CPU "seconds" of forward and backward together and "peak_mib" above
-    what the process had before, or "out_of_memory". Raises ValueError on Windows, which does not tell a peak this way.
+    Each row has "case", "side", "tokens", and either CPU "seconds" of forward and backward together and "peak_mib",
+    above what the process had before, or "out_of_memory". Raises ValueError on Windows, which does not tell a peak so.
     """
     settings = settings or Settings()
     _resource()
