@@ -25,13 +25,25 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
+def is_main_process() -> bool:
+    """Whether this is the one of torchrun's processes that talks; without torchrun it is."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Where images and annotations are: a drawn set, or COCO's layout."""
+    parser = parser.add_argument_group("data")
     parser.add_argument("--data", metavar="FOLDER", help="a drawn set: train.json, train/, val.json, val/")
     parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
     parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
     parser.add_argument("--skip-bad-images", action="store_true", help="leave damaged images out instead of stopping")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that load images")
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that load images (default 0)",
+    )
 
 
 def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:

@@ -35,7 +35,7 @@ def do_run(run: Run, settings: Settings, out: Path, work: Path) -> dict[str, Any
     """The content of the run's file; trained, or gone on with, if it is not there yet."""
     path = out / f"{run.name}.json"
     config = run.train_config(settings)
-    identity = {"run": dataclasses.asdict(run), "train": dataclasses.asdict(config), "settings": settings.shared()}
+    identity = {"run": dataclasses.asdict(run), "train": config.identity(), "settings": settings.shared()}
     if finished(path, identity):
         return json.loads(path.read_text(encoding="utf-8"))
     train_set, val_set = _open(draw_data(settings, work))

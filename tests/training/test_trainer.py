@@ -9,34 +9,34 @@ from torch.utils.data import Dataset
 
 from defdetr_ref import checkpoints
 from defdetr_ref.training import NonFiniteLoss
+from defdetr_ref.training.batches import train_loader
 from defdetr_ref.training.distributed import ProcessGroup
-from defdetr_ref.training.trainer import _train_loader
 from tests.training.runs import CONFIG, new_model, order, run
 
 
 def test_order_depends_on_seed_and_epoch_only(sets):
-    loader = _train_loader(sets[0], CONFIG, ProcessGroup())
+    loader = train_loader(sets[0], CONFIG, ProcessGroup())
     torch.manual_seed(3)
     first = [order(loader, epoch) for epoch in range(3)]
     torch.manual_seed(4)
-    assert [order(_train_loader(sets[0], CONFIG, ProcessGroup()), epoch) for epoch in range(3)] == first
+    assert [order(train_loader(sets[0], CONFIG, ProcessGroup()), epoch) for epoch in range(3)] == first
     assert first[0] != first[1] != first[2]
-    assert order(_train_loader(sets[0], replace(CONFIG, seed=6), ProcessGroup()), 0) not in first  # and no shifted copy
+    assert order(train_loader(sets[0], replace(CONFIG, seed=6), ProcessGroup()), 0) not in first  # and no shifted copy
     assert all(len(set(sum(batches, []))) == 6 for batches in first)  # 2 batches of 3; the seventh image waits
 
 
 def test_processes_share_the_batches_of_one(sets):
     config = replace(CONFIG, batch_size=4)
-    alone = order(_train_loader(sets[0], config, ProcessGroup()), 2)
-    shares = [order(_train_loader(sets[0], config, ProcessGroup(rank, 2)), 2) for rank in range(2)]
+    alone = order(train_loader(sets[0], config, ProcessGroup()), 2)
+    shares = [order(train_loader(sets[0], config, ProcessGroup(rank, 2)), 2) for rank in range(2)]
     assert [sorted(batch) for batch in alone] == [sorted(a + b) for a, b in zip(*shares, strict=True)]
 
 
 def test_batches_that_cannot_be_made(sets):
     with pytest.raises(ValueError, match="batch_size 3 cannot be shared equally by 2 processes"):
-        _train_loader(sets[0], CONFIG, ProcessGroup(0, 2))
+        train_loader(sets[0], CONFIG, ProcessGroup(0, 2))
     with pytest.raises(ValueError, match="7 images, fewer than one batch of 8"):
-        _train_loader(sets[0], replace(CONFIG, batch_size=8), ProcessGroup())
+        train_loader(sets[0], replace(CONFIG, batch_size=8), ProcessGroup())
 
 
 def test_augmentation_and_order_change_from_epoch_to_epoch(tmp_path, sets):
