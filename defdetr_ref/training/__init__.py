@@ -25,6 +25,7 @@ rate is a function of the step; what depends on all that was drawn before, dropo
 file. So on a CPU a resumed run equals an uninterrupted one bit for bit, with the same number of processes.
 """
 
+from defdetr_ref.training.batches import FirstImages
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.interruption import TrainingInterrupted
 from defdetr_ref.training.loop import notes_of, train
@@ -32,6 +33,7 @@ from defdetr_ref.training.optimisation import lr_factor, parameter_groups
 from defdetr_ref.training.trainer import NonFiniteLoss
 
 __all__ = [
+    "FirstImages",
     "NonFiniteLoss",
     "TrainConfig",
     "TrainingInterrupted",

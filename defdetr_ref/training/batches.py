@@ -2,14 +2,35 @@
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
 
 from defdetr_ref.data.coco import collate
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.distributed import ProcessGroup
 from defdetr_ref.training.interruption import ignore_interrupts
+
+
+class FirstImages(Subset):
+    """The first images of a `CocoDetection`, to see whether a model can learn at all; it is judged on them as well.
+
+    Raises ValueError unless there are as many as `images`.
+    """
+
+    def __init__(self, dataset: Dataset, images: int) -> None:
+        if not 1 <= images <= len(dataset):
+            raise ValueError(f"overfit={images}: the training set has {len(dataset)} images; give 1 to {len(dataset)}")
+        super().__init__(dataset, range(images))
+        self.categories, self.transform = dataset.categories, dataset.transform
+        self.folder, self.seed = dataset.folder, dataset.seed
+        self.image_ids = dataset.image_ids[:images]
+
+    @property
+    def coco(self) -> dict[str, Any]:
+        """Of the whole set; `image_ids` says which images count."""
+        return self.dataset.coco
 
 
 class FromThere(DistributedSampler):

@@ -47,14 +47,13 @@ def description(
     train_set, val_set: what `data_identity` says of them.
     options: what else was chosen.
     """
-    content = {
+    return {
         "train": dataclasses.asdict(config),
         "model": dataclasses.asdict(model.config),
         "data": data_identity(train_set),
         "val_data": None if val_set is None else data_identity(val_set),
         "options": options,
     }
-    return json.loads(json.dumps(content))  # lists for tuples, as they come from the file
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> Iterator[Difference]:
@@ -87,8 +86,9 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
         identity["seed"] = dataset.seed
     if hasattr(dataset, "transform"):
         identity["transform"] = _described(dataset.transform)
-    if hasattr(dataset, "coco"):
-        images, annotations = dataset.coco["images"], dataset.coco["annotations"]
+    content = getattr(dataset, "coco", None)
+    if content is not None:
+        images, annotations = content["images"], content["annotations"]
         if hasattr(dataset, "folder"):
             names = [image["file_name"] for image in images]
             identity["files"] = digest((name, (dataset.folder / name).stat().st_size) for name in names)

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+FOR_ALL_TO_START = timedelta(minutes=10)  # the data are read before, by some processes faster than by others
 LONGEST_ROLL_CALL = timedelta(minutes=1)
 # Of what gloo and nccl say when another process is stopped, hangs or is gone.
 NO_ANSWER = ("imed out", "onnection closed", "onnection reset", "roken pipe", "timeout")
@@ -71,7 +72,7 @@ def process_group(device: torch.device, minutes: float) -> Iterator[ProcessGroup
         yield ProcessGroup(dist.get_rank(), dist.get_world_size())
         return
     limit = timedelta(minutes=minutes)
-    store, rank, world_size = next(dist.rendezvous("env://", timeout=limit))
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=max(limit, FOR_ALL_TO_START)))
     backend = "nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=limit)
     try:

@@ -31,7 +31,12 @@ class RunFolder:
             raise FileNotFoundError(f"{self.folder}: there is no run to resume here; start one without resume")
         if not resume and (self.last.exists() or self.best.exists() or self.read_metrics()):
             raise ValueError(f"{self.folder} already holds a run; resume it or choose another folder")
-        for difference in differences(self.read_config(), described) if resume else ():
+        if resume:
+            self.require_same(described)
+
+    def require_same(self, described: dict[str, Any]) -> None:
+        """Raises ValueError, naming the field, if the run in this folder was started with something else."""
+        for difference in differences(self.read_config(), json.loads(json.dumps(described))):  # lists for tuples
             raise ValueError(
                 f"{self.folder}: the run was started {difference.in_words()}; use the first value or another folder"
             )

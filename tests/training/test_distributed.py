@@ -130,4 +130,6 @@ def test_a_process_that_does_not_answer_is_named():
         for process in ranks:
             process.kill()
             process.communicate()
-    assert message.startswith("TimeoutError: rank 1 has not answered for 0.05 minutes, so the 2 processes")
+    assert message.removeprefix("[rank0]: ").startswith(
+        "TimeoutError: rank 1 has not answered for 0.05 minutes, so the 2 processes"
+    )
