@@ -18,6 +18,7 @@ from defdetr_ref import checkpoints, zoo
 from defdetr_ref.backbone import ResNet50, load_imagenet
 from defdetr_ref.cli import common
 from defdetr_ref.config import PRESETS, DeformableDETRConfig
+from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.evaluation import METRICS, table
 from defdetr_ref.training import FirstImages, TrainConfig, fine_tuning, notes_of, train
 from defdetr_ref.training.run_folder import RunFolder
@@ -113,10 +114,11 @@ def run(args: argparse.Namespace) -> None:
     vars(args).update(options)
     config = train_config(args, before["train"])
     files = common.split_files(args, "train")
-    train_set = load_training_images(files, args, config.seed)
+    every_image = load_training_images(files, args, config.seed)
+    train_set = FirstImages(every_image, args.overfit) if args.overfit else every_image
     torch.manual_seed(config.seed)  # of the first weights
     model = build_model(args, dict(train_set.categories), before["model"]).to(device)
-    common.require_classes(train_set, files, model.config.num_classes)
+    common.require_classes(every_image, files, model.config.num_classes)
     val_set = load_validation_images(args, files, train_set, model.config.num_classes)
     result = train(model, train_set, args.out, config, val_set=val_set, resume=args.resume, options=options)
     if common.is_main_process():
@@ -130,12 +132,12 @@ def run_before(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return {section: stored.get(section) or {} for section in ("train", "model", "options")}
 
 
-def load_training_images(files: tuple[Path, Path], args: argparse.Namespace, seed: int) -> Dataset:
-    """The training set with its augmentation; of --overfit, its first images without any."""
+def load_training_images(files: tuple[Path, Path], args: argparse.Namespace, seed: int) -> CocoDetection:
+    """The training set with its augmentation; none with --overfit, unless it is asked for."""
     train_set = common.load_dataset(files, args, seed=seed)
     augment = "none" if args.overfit and args.augment is None else args.augment
     train_set.transform = common.train_transform(augment, train_set)
-    return FirstImages(train_set, args.overfit) if args.overfit else train_set
+    return train_set
 
 
 def load_validation_images(

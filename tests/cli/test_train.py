@@ -131,7 +131,7 @@ def test_init_with_other_classes_keeps_all_but_the_class_heads(trained, drawn, t
 )
 def test_train_config_from_options(words, expected):
     args = build_parser().parse_args(["train", "--data", "d", "--out", "o", *words.split()])
-    tiny = {"batch_size": 16, "backbone_lr_factor": 1.0} if args.preset == "tiny" and not args.init else {}
+    tiny = {"batch_size": 16, "backbone_lr_factor": 1.0} if args.preset is None and not args.init else {}
     assert train_config(args) == TrainConfig(**{**tiny, **expected})
 
 

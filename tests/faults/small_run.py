@@ -1,4 +1,4 @@
-"""The training run to which all of it happens: three epochs of three steps, saved after each step."""
+"""The training run to which all of it happens: two epochs of three steps, saved after each step."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from tests.faults.moments import Moments
 from tests.training.runs import new_model, timeless
 
 CONFIG = TrainConfig(
-    epochs=3, batch_size=2, lr=1e-3, backbone_lr_factor=1.0, seed=3, ema_decay=0.5, save_every=1e-9, timeout=0.05
+    epochs=2, batch_size=2, lr=1e-3, backbone_lr_factor=1.0, seed=3, ema_decay=0.5, save_every=1e-9, timeout=0.05
 )
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from dataclasses import replace
 from types import ModuleType
 
 import pytest
@@ -44,7 +45,7 @@ def tensorboard(monkeypatch):
 
 
 def test_every_number_of_every_epoch_is_logged(tmp_path, sets, tensorboard):
-    _, result = run(tmp_path, sets[0], CONFIG, val_set=sets[1])
+    _, result = run(tmp_path, sets[0], replace(CONFIG, epochs=2), val_set=sets[1])
     (writer,) = tensorboard
     assert writer.closed and writer.log_dir == str(tmp_path / "tensorboard") and writer.purge_step == 1
     expected = [

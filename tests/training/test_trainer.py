@@ -67,16 +67,14 @@ def test_augmentation_and_order_change_from_epoch_to_epoch(tmp_path, sets):
 def first_step(sets, **changes):
     """Figures and gradients of a step of 6 images with different numbers of objects."""
     model = new_model(dropout=0.0)
-    for module in model.modules():  # its statistics would be of a part of the images
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.train = lambda mode=True: None
-            module.eval().training = False
     config = replace(CONFIG, batch_size=6, clip_norm=0.0, **changes)
     trainer = Trainer(model, sets[0], RunFolder(Path("unused")), config, ProcessGroup())
     samples = [sets[0][index] for index in range(6)]
     samples[2] = (samples[2][0], {**samples[2][1], "boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long()})
     samples[3] = (samples[3][0], {**samples[3][1], "boxes": torch.zeros(0, 4), "labels": torch.zeros(0).long()})
-    model.train()
+    for module in model.train().modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()  # its statistics would be of a part of the images
     figures = trainer.train_step(0, *collate(samples))
     gradient = torch.cat([one.grad.flatten() for one in model.parameters() if one.grad is not None])
     return figures, gradient
