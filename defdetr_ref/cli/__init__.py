@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from defdetr_ref.cli import convert, demo, detect, draw, evaluate, lab, study, train, zoo
+from defdetr_ref.cli.common import is_main_process
+from defdetr_ref.cli.spelling import spelled
 
 COMMANDS = {
     "draw": draw,
@@ -63,17 +65,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: the command's own if it has one."""
     argv = sys.argv[1:] if argv is None else list(argv)
     print_what_can_be_printed()
+    args = argparse.Namespace()
     try:
-        args = build_parser().parse_args(argv)
+        build_parser().parse_args(argv, args)
         return args.run(args) or 0
-    except KeyboardInterrupt:
-        print("defdetr: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        if is_main_process():
+            print("defdetr:", spelled(str(error), args) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on leaving
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
         if "--debug" in argv:
             raise
-        print("defdetr:", " ".join(str(error).split()), file=sys.stderr)
+        print("defdetr:", spelled(" ".join(str(error).split()), args), file=sys.stderr)
         return USER_ERROR
     return 0

@@ -13,8 +13,10 @@ from torch import nn
 
 from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
+from defdetr_ref.cli.exports import Detected, as_coco, as_label_studio
 from defdetr_ref.inference import evaluation_mode, postprocess
 
+EXPORTS = {"coco": "coco.json", "label-studio": "label_studio.json"}  # --also, and the file that it writes
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
 
 
@@ -26,11 +28,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threshold", type=float, default=0.3, help="lowest score to show (default %(default)s)")
     parser.add_argument("--out", default="detections", metavar="FOLDER", help="for the pictures (default %(default)s)")
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        default=[],
+        choices=tuple(EXPORTS),
+        help="write the boxes as COCO's json (coco.json) or as tasks with predictions (label_studio.json), too",
+    )
     common.add_device_option(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """For each picture print its boxes; write NAME.boxes.png for each and detections.json for all of them."""
+    """For each picture print its boxes; write NAME.boxes.png for each, and detections.json and what --also asks for
+    for all of them."""
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold {args.threshold}: scores lie between 0 and 1")
     weights = zoo.path_of(args.checkpoint)
@@ -46,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
     pictures = [open_picture(path) for path in paths]
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
+    found: list[Detected] = []
     for path, picture, name in zip(paths, pictures, output_names(paths), strict=True):
         detections = [{"image": str(path), **one} for one in predict(model, picture, transform, names, args.threshold)]
         draw(picture, detections).save(out / name)
@@ -54,8 +64,17 @@ def run(args: argparse.Namespace) -> None:
             "\n".join(f"{path}: {format_detection(one)}" for one in detections)
             or f"{path}: nothing above {args.threshold}"
         )
-        rows += detections
-    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8", newline="\n")
+        found.append(Detected(path, picture.width, picture.height, detections))
+    write_json(out / "detections.json", [row for one in found for row in one.rows])
+    for name in dict.fromkeys(args.also):
+        write_json(
+            out / EXPORTS[name], as_coco(found, names) if name == "coco" else as_label_studio(found, args.checkpoint)
+        )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As text that people can read, too."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def open_picture(path: Path) -> Image.Image:

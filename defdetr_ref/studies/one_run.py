@@ -1,6 +1,5 @@
 """One run of a study: draw, train, measure, write."""
 
-import dataclasses
 import hashlib
 import json
 import shutil
@@ -63,7 +62,7 @@ def do_run(
     """
     path = out / f"{run.name}.json"
     config = run.train_config(settings)
-    identity = {"run": as_record(run), "train": dataclasses.asdict(config), "settings": settings.shared()}
+    identity = {"run": as_record(run), "train": config.identity(), "settings": settings.shared()}
     if finished(path, identity):
         return json.loads(path.read_text(encoding="utf-8"))
     study = data() if data is not None else StudyData(settings, work)
