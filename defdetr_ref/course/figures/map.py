@@ -4,25 +4,10 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
+from defdetr_ref.course.lessons import LESSONS
 from defdetr_ref.explain.style import INK, OKABE_ITO, text_colour
 
-NOTEBOOKS = (  # file names without their ending, in reading order; a notebook's number is its place
-    "00_map",
-    "01_reading_between_pixels",
-    "02_attention_without_keys",
-    "03_sampling_offsets",
-    "04_multi_scale_attention",
-    "05_reference_points",
-    "06_from_query_to_box",
-    "07_box_refinement",
-    "08_two_stages",
-    "09_matching_and_focal_loss",
-    "10_train_a_detector",
-    "11_detr_against_deformable_detr",
-    "12_what_it_costs",
-    "13_write_the_kernel",
-    "14_relatives",
-)
+NOTEBOOKS = tuple(lesson.file for lesson in LESSONS)  # a notebook's number is its place
 WIDTH, HEIGHT = 960, 556  # of the drawing, in its own units
 BOX_WIDTH, BOX_HEIGHT = 186, 64
 MODEL, ATTENTION, TRAINING, BEYOND = OKABE_ITO[1], OKABE_ITO[0], "#D9D9D9", OKABE_ITO[3]
