@@ -33,4 +33,5 @@ LESSONS = (
     Lesson("12_what_it_costs", "What it costs", 25, 30),
     Lesson("13_write_the_kernel", "Write the kernel", 50, 30),
     Lesson("14_relatives", "Relatives", 40, 10),
+    Lesson("15_what_it_has_learned", "What it has learned", 30, 60),
 )
