@@ -85,6 +85,12 @@ MISTAKES = {
     "a backbone of ours": ("convert {last} {new} --layout huggingface", "backbone is 'small'"),
     "a field of no preset": ("convert {last} {new} --set d_model=64", "--preset"),
     "folder in use": ("draw shapes --out {tmp}", "not empty"),
+    "a course over other work": ("course {tmp}", "not empty"),
+    "a course over a file": ("course {tmp}/broken.json", "broken.json is a file"),
+    "a course without notebooks": ("course {new} --notebooks {tmp}", "no notebook in this folder"),
+    "nothing to grade": ("grade {tmp}", "holds no notebooks of the course"),
+    "grading what is not there": ("grade {tmp}/nothing", "nothing is not a folder"),
+    "no time for a cell": ("grade {tmp} --cell-seconds 0", "--cell-seconds 0"),
     "nothing to draw": ("draw shapes --out {new} --train 0", "train is 0"),
 }
 
