@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · convert · demo · lab · study · zoo`.
+"""The command line: `defdetr draw · train · eval · detect · convert · export · demo · lab · study · zoo`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import convert, demo, detect, draw, evaluate, lab, study, train, zoo
+from defdetr_ref.cli import convert, demo, detect, draw, evaluate, export, lab, study, train, zoo
 
 COMMANDS = {
     "draw": draw,
@@ -18,6 +18,7 @@ COMMANDS = {
     "eval": evaluate,
     "detect": detect,
     "convert": convert,
+    "export": export,
     "demo": demo,
     "lab": lab,
     "study": study,

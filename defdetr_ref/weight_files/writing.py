@@ -67,7 +67,7 @@ def save_safetensors(path: str | os.PathLike, model: nn.Module, *, dtype: torch.
         "format": description["format"],
         "model_class": description["model_class"],
         "config": json.dumps(description["config"]),
-        "notes": _encode_notes(notes),
+        "notes": encode_notes(notes),
     }
     write_safetensors(Path(path), tensors, metadata)
 
@@ -188,7 +188,7 @@ def decode_notes(text: str) -> dict[str, Any]:
     return json.loads(text, object_pairs_hook=restored)
 
 
-def _encode_notes(notes: dict[str, Any]) -> str:
+def encode_notes(notes: dict[str, Any]) -> str:
     """Notes as JSON. Raises ValueError for one that would not come back as it was; tuples come back as lists."""
     for name, value in notes.items():
         try:
