@@ -1,4 +1,4 @@
-"""Whether a graph computes the same as the model: the same images through both, of sizes that it was not traced with."""
+"""Whether a graph computes the same as the model: images through both, of sizes that it was not traced with."""
 
 from collections.abc import Callable
 

@@ -2,7 +2,11 @@
 
 import copy
 import json
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,8 +42,8 @@ def export_onnx(
     sampling: str = "grid_sample",
     **notes: Any,
 ) -> dict[str, float]:
-    """Write `model` to `path` as ONNX, whole or not at all: from images (batch, 3, height, width), normalised and without
-    padding, to "pred_logits" and "pred_boxes". Batch, height and width are free.
+    """Write `model` to `path` as ONNX, whole or not at all: from "images" (batch, 3, height, width), normalised and
+    without padding, to "pred_logits" and "pred_boxes". Batch, height and width are free.
 
     Before it is written the graph is opened in ONNX Runtime and compared with the model, on batches of other sizes.
 
@@ -94,7 +98,7 @@ def _metadata_of(model: nn.Module, notes: dict[str, Any]) -> dict[str, str]:
 def _traced(graph: Graph, sampling: str) -> Any:
     """The graph as ONNX's ModelProto. Raises ValueError if PyTorch cannot express it."""
     images = random_images(2, example_size(graph.model.config))
-    with evaluation_mode(graph), sampling_by(sampling, graph.model):
+    with evaluation_mode(graph), sampling_by(sampling, graph.model), _quiet():
         names = list(graph(images))
         try:
             # Its optimiser makes invalid files of the one-stage presets, and ONNX Runtime has one of its own.
@@ -112,6 +116,19 @@ def _traced(graph: Graph, sampling: str) -> Any:
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ValueError(f"this model cannot be expressed in ONNX: {reason}") from error
     return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter warns of packages that it does not find, and of what PyTorch itself is about to change."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _store_in_float16(proto: Any) -> None:
