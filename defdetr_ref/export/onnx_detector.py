@@ -48,8 +48,11 @@ class OnnxDetector(nn.Module):
         metadata = self.session.get_modelmeta().custom_metadata_map
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} was not written by defdetr export, so it is not known what goes in and comes out")
-        self.config = DeformableDETRConfig.from_dict(json.loads(metadata["config"]))
-        self.notes: dict[str, Any] = decode_notes(metadata["notes"])
+        try:
+            self.config = DeformableDETRConfig.from_dict(json.loads(metadata["config"]))
+            self.notes: dict[str, Any] = decode_notes(metadata["notes"])
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{path} holds metadata that are damaged: {error}") from None
 
     def forward(self, images: Float[Tensor, "batch 3 height width"]) -> dict[str, Tensor]:
         """Every output of the file by its name, "pred_logits" and "pred_boxes" among them.

@@ -26,10 +26,10 @@ from defdetr_ref.export.graph import Graph, GraphWithPoints
 from defdetr_ref.export.onnx_detector import FORMAT, need, open_session, run_session
 from defdetr_ref.export.sampling import SAMPLINGS, sampling_by
 from defdetr_ref.inference import evaluation_mode
-from defdetr_ref.weight_files.writing import encode_notes, replacing, size_in_memory
+from defdetr_ref.weight_files.writing import NO_ROOM, encode_notes, replacing, rounded, size_in_memory
 
 PRECISIONS = ("float32", "float16")
-SMALLEST_ROUNDED = 16  # numbers; smaller constants are shapes and limits, and save nothing
+SMALLEST_HALVED = 16  # numbers; to store fewer in half the space saves nothing
 DYNAMIC = {"images": {0: "batch", 2: "height", 3: "width"}}
 
 
@@ -71,23 +71,36 @@ def export_onnx(
         raise IsADirectoryError(f"{path} is a folder; name a file, such as {path / 'detector.onnx'}")
     model = copy.deepcopy(model).cpu().float().eval()
     if precision == "float16":
-        model = model.half().float()
-    with replacing(path, size_in_memory(model.state_dict())) as file:  # opened first: tracing takes long
-        proto = _traced((GraphWithPoints if with_points else Graph)(model), sampling)
-        if precision == "float16":
-            _store_in_float16(proto)
-        for key, value in metadata.items():
-            proto.metadata_props.add(key=key, value=value)
-        content = proto.SerializeToString()
-        session = open_session(content, str(path))
-        differences = largest_differences(model, lambda images: run_session(session, images, str(path)))
-        if differences["pred_logits"] > LOGITS_TOLERANCE or differences["pred_boxes"] > BOXES_TOLERANCE:
-            raise ValueError(
-                f"{path} was not written, because ONNX Runtime computes something else than the model: logits differ "
-                f"by {differences['pred_logits']:.1e}, boxes by {differences['pred_boxes']:.1e}"
-            )
-        file.write(content)
+        model.load_state_dict(rounded(model.state_dict(), torch.float16))
+    try:
+        with replacing(path, size_in_memory(model.state_dict())) as file:  # opened first: tracing takes long
+            content, differences = _compared(model, path, with_points, precision, sampling, metadata)
+            file.write(content)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise
+        raise OSError(f"{path} cannot be written: {error.strerror or error}") from None
     return differences
+
+
+def _compared(
+    model: nn.Module, path: Path, with_points: bool, precision: str, sampling: str, metadata: dict[str, str]
+) -> tuple[bytes, dict[str, float]]:
+    """What the file will hold, and how far ONNX Runtime is from the model with it. Raises ValueError if too far."""
+    proto = _traced((GraphWithPoints if with_points else Graph)(model), sampling)
+    if precision == "float16":
+        _store_in_float16(proto)
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value)
+    content = proto.SerializeToString()
+    session = open_session(content, str(path))
+    differences = largest_differences(model, lambda images: run_session(session, images, str(path)))
+    if differences["pred_logits"] > LOGITS_TOLERANCE or differences["pred_boxes"] > BOXES_TOLERANCE:
+        raise ValueError(
+            f"{path} was not written, because ONNX Runtime computes something else than the model: logits differ by "
+            f"{differences['pred_logits']:.1e}, boxes by {differences['pred_boxes']:.1e}"
+        )
+    return content, differences
 
 
 def _metadata_of(model: nn.Module, notes: dict[str, Any]) -> dict[str, str]:
@@ -132,18 +145,19 @@ def _quiet() -> Iterator[None]:
 
 
 def _store_in_float16(proto: Any) -> None:
-    """Every weight as float16, and before it is used a Cast to float32, which runtimes do once, when they open it."""
+    """Every constant that float16 holds without loss, as it does rounded weights, is stored so, and cast to float32
+    before it is used, which a runtime does once, when it opens the file."""
     onnx = need("onnx")
     casts = []
     for weight in proto.graph.initializer:
-        array = onnx.numpy_helper.to_array(weight)
-        if weight.data_type != onnx.TensorProto.FLOAT or array.size < SMALLEST_ROUNDED:
+        name, array = weight.name, onnx.numpy_helper.to_array(weight)
+        if weight.data_type != onnx.TensorProto.FLOAT or array.size < SMALLEST_HALVED:
             continue
-        name = weight.name
-        weight.CopyFrom(onnx.numpy_helper.from_array(array.astype("float16"), name + ".float16"))
-        casts.append(
-            onnx.helper.make_node("Cast", [weight.name], [name], name=name + ".cast", to=onnx.TensorProto.FLOAT)
-        )
+        half = array.astype("float16")
+        if (half == array).all():
+            weight.CopyFrom(onnx.numpy_helper.from_array(half, name + ".float16"))
+            cast = onnx.helper.make_node("Cast", [weight.name], [name], name=name + ".cast", to=onnx.TensorProto.FLOAT)
+            casts.append(cast)
     nodes = list(proto.graph.node)
     del proto.graph.node[:]
     proto.graph.node.extend([*casts, *nodes])
