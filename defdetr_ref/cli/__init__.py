@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · convert · demo · lab · course · grade · study · zoo`.
+"""The command line: `defdetr draw · train · eval · detect · convert · export · demo · lab · course · grade · study · zoo`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import convert, course, demo, detect, draw, evaluate, grade, lab, study, train, zoo
+from defdetr_ref.cli import convert, course, demo, detect, draw, evaluate, export, grade, lab, study, train, zoo
 from defdetr_ref.cli.common import is_main_process
 from defdetr_ref.cli.spelling import spelled
 
@@ -20,6 +20,7 @@ COMMANDS = {
     "eval": evaluate,
     "detect": detect,
     "convert": convert,
+    "export": export,
     "demo": demo,
     "lab": lab,
     "course": course,

@@ -142,6 +142,8 @@ def benchmark_lines(results: dict[str, Any]) -> Iterator[str]:
         yield ""
     if "detector" in results:
         yield from detector_lines(results["detector"])
+    if "hugging_face" in results:
+        yield from hugging_face_lines(results["hugging_face"])
     if "first_call" in results:
         first, second = results["first_call"]["first"], results["first_call"]["second"]
         yield from (f"The first call in a fresh process takes {first:.2f} s, the second {1000 * second:.1f} ms.", "")
@@ -160,6 +162,22 @@ def detector_lines(detector: dict[str, Any]) -> Iterator[str]:
     yield f"|---|{'---:|' * len(names)}"
     for step in steps:
         yield f"| {step} | {' | '.join(benchmark_cell(detector[step].get(name)) for name in names)} |"
+    yield ""
+
+
+def hugging_face_lines(found: dict[str, Any]) -> Iterator[str]:
+    height, width = found["image"]
+    yield (
+        f"Models of transformers with random weights, an image of {height}×{width}, {found['threads']} threads, medians "
+        f"of {found['rounds']} rounds, {found['date']}; in brackets, how many times as fast with `use_ms_deform_attn`:"
+    )
+    yield from ("", "| milliseconds | forward | training step |", "|---|---:|---:|")
+    for name, steps in found["models"].items():
+        cells = []
+        for step in ("forward", "training step"):
+            theirs, ours = steps[step]["transformers"], steps[step]["ms_deform_attn"]
+            cells.append(f"{theirs['milliseconds']:.0f} → {ours['milliseconds']:.0f} ({ours['speedup']:.2f})")
+        yield f"| {name} | {' | '.join(cells)} |"
     yield ""
 
 

@@ -74,6 +74,8 @@ PUBLIC = [
     "defdetr_ref.evaluation",
     "defdetr_ref.exercises",
     "defdetr_ref.explain",
+    "defdetr_ref.export",
+    "defdetr_ref.hugging_face",
     "defdetr_ref.live",
     "defdetr_ref.ops",
     "defdetr_ref.training",
