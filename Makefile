@@ -6,6 +6,7 @@
 #   make test-random [SEED=…]        the tests in another order; pytest prints the seed
 #   make test-late-frames            the browser tests, on pages whose animation frames come 150 ms late
 #   make mutants [SEED=…]            break the package on purpose, a little at a time: do its tests notice? (10 minutes)
+#   make faults [SEED=…]             kill runs, fill disks, flip bits, stop processes: nothing may be lost silently (minutes)
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
@@ -21,8 +22,10 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
+# Stored outputs are those of somebody who has not solved anything yet.
+test notebooks: export DEFDETR_PROGRESS :=
 
-.PHONY: demo lab test test-fast test-random test-late-frames mutants bench gpu docs notebooks clean
+.PHONY: demo lab test test-fast test-random test-late-frames mutants faults bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -49,6 +52,9 @@ test-late-frames: $(VENV)/.test
 mutants: $(VENV)/.test
 	$(BIN)/python -m tests.mutants $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.mutants.solutions
+
+faults: $(VENV)/.test
+	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,7 @@
 """`python -m benchmarks`: measure, print a table, write JSON and a picture."""
 
 import argparse
+import importlib.util
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.detector import bench_detector
+from benchmarks.hugging_face import bench_hugging_face
 from benchmarks.operator import bench_operator
 from benchmarks.report import as_text, plot, write_json
 from benchmarks.workloads import WORKLOADS
@@ -28,6 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workloads", nargs="*", default=list(WORKLOADS), choices=list(WORKLOADS), metavar="NAME")
     parser.add_argument("--no-detector", action="store_true", help="the operator alone")
+    parser.add_argument("--no-hugging-face", action="store_true", help="leave out the models of transformers")
     parser.add_argument("--out", type=Path, help=f"JSON file; default: {RESULTS}/<name of the machine>.json")
     return parser.parse_args(arguments)
 
@@ -61,6 +64,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
     if not options.no_detector:
         results["detector"] = bench_detector(options.device, options.rounds, options.seed)
+    if not options.no_hugging_face and importlib.util.find_spec("transformers"):
+        results["hugging_face"] = bench_hugging_face(options.device, options.rounds, options.seed)
     if options.device == "cpu":
         results["first_call"] = first_call_in_a_fresh_process(options.seed)
     return results

@@ -49,10 +49,29 @@ def as_text(results: dict[str, Any]) -> str:
                 for name, found in results["detector"][direction].items()
             )
             lines.append(f"  {direction:16}{cells}")
+    if "hugging_face" in results:
+        lines += ["", *hugging_face_lines(results["hugging_face"])]
     if "first_call" in results:
         calls = results["first_call"]
         lines += ["", f"first call of a process, cache warm: {calls['first']:.2f} s; second: {calls['second']:.4f} s"]
     return "\n".join(lines)
+
+
+def hugging_face_lines(found: dict[str, Any]) -> list[str]:
+    """Models of transformers: milliseconds with their operator and with ours."""
+    height, width = found["image"]
+    lines = [
+        f"models of transformers, image {height}×{width}, {found['threads']} threads, {found['rounds']} rounds: with "
+        "their operator → with ms_deform_attn"
+    ]
+    for name, steps in found["models"].items():
+        cells = ", ".join(
+            f"{step} {times['transformers']['milliseconds']:.0f} → {times['ms_deform_attn']['milliseconds']:.0f} ms "
+            f"({times['ms_deform_attn']['speedup']:.2f}×)"
+            for step, times in steps.items()
+        )
+        lines.append(f"  {name:16}{cells}")
+    return lines
 
 
 def _cell(found: dict[str, float] | None) -> str:

@@ -26,7 +26,7 @@ __all__ = [
     "postprocess",
 ]
 # Imported when first used: they bring matplotlib and pycocotools.
-LATER = ("data", "evaluation", "exercises", "explain", "live", "training", "zoo")
+LATER = ("data", "evaluation", "exercises", "explain", "export", "hugging_face", "live", "training", "zoo")
 
 
 def __getattr__(name: str) -> ModuleType:

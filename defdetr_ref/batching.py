@@ -30,7 +30,7 @@ def pad_images(
 
 def check_images(images: Tensor, mask: Tensor | None, largest_stride: int) -> Tensor:
     """The mask, made if there is none. Raises ValueError if the model cannot take the batch."""
-    if images.dim() != 4 or images.shape[1] != 3 or len(images) == 0:
+    if images.dim() != 4 or images.shape[1] != 3 or images.shape[0] == 0:  # len() would fix it for torch.export
         raise ValueError(f"images have shape {tuple(images.shape)}; expected (N, 3, H, W) with N at least 1")
     batch, _, height, width = images.shape
     if min(height, width) < largest_stride:

@@ -101,7 +101,7 @@ class DetrBaseline(nn.Module):
         memory = tokens.features  # (N, S, C)
         for layer in self.encoder_layers:
             memory = layer(memory, tokens)
-        position = self.query_positions.weight.expand(len(images), -1, -1)  # (N, Q, C)
+        position = self.query_positions.weight.expand(images.shape[0], -1, -1)  # (N, Q, C)
         content = torch.zeros_like(position)
         predictions = []
         for layer in self.decoder_layers:

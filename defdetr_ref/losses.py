@@ -1,5 +1,6 @@
 """What training minimises: focal loss on every query and class, L1 and GIoU on the matched boxes, for every layer."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ from defdetr_ref.matching import (
     hungarian_match,
 )
 
+Classification = Callable[[Tensor, Tensor], Tensor]
+
 
 def focal_loss(logits: Float[Tensor, "*batch"], targets: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     """-α_t (1 - p_t)^γ log p_t for every logit, with 0/1 targets (Lin et al., 2017; α = 0.25, γ = 2).
@@ -33,6 +36,11 @@ def focal_loss(logits: Float[Tensor, "*batch"], targets: Float[Tensor, "*batch"]
     return alpha * (1 - p_truth) ** FOCAL_GAMMA * cross_entropy
 
 
+def cross_entropy_loss(logits: Float[Tensor, "*batch"], targets: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+    """-log p_t for every logit, with 0/1 targets: focal loss without its two factors, to compare it with."""
+    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
 class DetectionLoss(nn.Module):
     """All terms of the published criterion, each layer matched on its own.
 
@@ -42,22 +50,25 @@ class DetectionLoss(nn.Module):
     2 · 5 · 2. The first stage only has to tell objects from background: there every label is 0, and every token,
     padded ones too, is matched and scored.
 
+    num_classes: of the model's logits.
+    classification: the loss of every logit against 0 or 1; the paper's is `focal_loss`.
+
     Raises ValueError for a label outside [0, num_classes) or a target without boxes or labels.
     """
 
-    def __init__(self, num_classes: int):
+    def __init__(self, num_classes: int, classification: Classification = focal_loss):
         super().__init__()
-        self.num_classes = num_classes
+        self.num_classes, self.classification = num_classes, classification
 
     def forward(self, outputs: dict, targets: list[dict]) -> dict[str, Tensor]:
         self._check(outputs, targets)
         num_boxes = average_over_ranks(sum(len(target["labels"]) for target in targets), outputs["pred_logits"].device)
-        terms = layer_losses(outputs, targets, num_boxes)
+        terms = layer_losses(outputs, targets, num_boxes, "", self.classification)
         for layer, layer_outputs in enumerate(outputs.get("aux_outputs", [])):
-            terms += layer_losses(layer_outputs, targets, num_boxes, suffix=f"_{layer}")
+            terms += layer_losses(layer_outputs, targets, num_boxes, f"_{layer}", self.classification)
         if "enc_outputs" in outputs:
             foreground = [{**target, "labels": torch.zeros_like(target["labels"])} for target in targets]
-            terms += layer_losses(outputs["enc_outputs"], foreground, num_boxes, suffix="_enc")
+            terms += layer_losses(outputs["enc_outputs"], foreground, num_boxes, "_enc", self.classification)
         total = sum(term.weight * term.value for term in terms)
         return {**{term.name: term.value for term in terms}, "total": total}
 
@@ -88,8 +99,21 @@ class LossTerm(NamedTuple):
     weight: float
 
 
-def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: str = "") -> list[LossTerm]:
-    """The three terms of one layer, under their names plus `suffix`."""
+def layer_losses(
+    outputs: dict,
+    targets: list[dict],
+    num_boxes: float,
+    suffix: str = "",
+    classification: Classification = focal_loss,
+) -> list[LossTerm]:
+    """The three terms of one layer.
+
+    outputs: pred_logits and pred_boxes of the layer.
+    targets: of every image, as `DetectionLoss` takes them.
+    num_boxes: what the sums are divided by.
+    suffix: of the terms' names.
+    classification: the loss of every logit.
+    """
     logits, boxes = outputs["pred_logits"], outputs["pred_boxes"]
     assignments = hungarian_match(logits, boxes, targets)
     image, query = matched_queries(assignments)
@@ -100,7 +124,7 @@ def layer_losses(outputs: dict, targets: list[dict], num_boxes: float, suffix: s
     )  # (n, 4)
     giou = generalized_box_iou_pairs(matched, wanted)
     return [
-        LossTerm(f"loss_ce{suffix}", focal_loss(logits, labels).sum() / num_boxes, CLASS_WEIGHT),
+        LossTerm(f"loss_ce{suffix}", classification(logits, labels).sum() / num_boxes, CLASS_WEIGHT),
         LossTerm(f"loss_bbox{suffix}", (matched - wanted).abs().sum() / num_boxes, BOX_WEIGHT),
         LossTerm(f"loss_giou{suffix}", (1 - giou).sum() / num_boxes, GIOU_WEIGHT),
     ]

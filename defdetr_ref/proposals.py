@@ -33,7 +33,7 @@ class LearnedQueries(nn.Module):
     def forward(
         self, memory: Float[Tensor, "batch token d_model"], tokens: PyramidTokens
     ) -> tuple[Queries, Prediction | None]:
-        position, content = self.embedding.weight.expand(len(memory), -1, -1).chunk(2, dim=-1)  # (N, Q, C) each
+        position, content = self.embedding.weight.expand(memory.shape[0], -1, -1).chunk(2, dim=-1)  # (N, Q, C) each
         return Queries(content, position, self.initial_reference(position)), None
 
     def initial_reference(self, position: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # transformers is an oracle built from configs; it never downloads
+os.environ["DEFDETR_PROGRESS"] = ""  # whoever runs the tests has a course of their own
 
 from jaxtyping import install_import_hook  # noqa: E402
 

@@ -9,6 +9,7 @@ import defdetr_ref
 def test_public_names():
     assert all(hasattr(defdetr_ref, name) for name in defdetr_ref.__all__)
     assert callable(defdetr_ref.explain.record) and callable(defdetr_ref.training.train)
+    assert callable(defdetr_ref.hugging_face.use_ms_deform_attn) and callable(defdetr_ref.export.export_onnx)
     assert callable(defdetr_ref.live.save_page) and callable(defdetr_ref.zoo.load)
 
 

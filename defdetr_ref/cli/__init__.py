@@ -1,4 +1,5 @@
-"""The command line: `defdetr draw · train · eval · detect · convert · demo · lab · study · zoo`.
+"""The command line, `defdetr COMMAND`:
+`draw · check-data · train · eval · detect · convert · export · demo · lab · course · grade · study · zoo`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
@@ -12,7 +13,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import convert, demo, detect, draw, evaluate, lab, study, train, zoo
+from defdetr_ref.cli import convert, course, demo, detect, draw, evaluate, export, grade, lab, study, train, zoo
+from defdetr_ref.cli.common import is_main_process
+from defdetr_ref.cli.spelling import spelled
 
 COMMANDS = {
     "draw": draw,
@@ -20,8 +23,11 @@ COMMANDS = {
     "eval": evaluate,
     "detect": detect,
     "convert": convert,
+    "export": export,
     "demo": demo,
     "lab": lab,
+    "course": course,
+    "grade": grade,
     "study": study,
     "zoo": zoo,
 }
@@ -67,8 +73,7 @@ def told_by_the_package() -> Iterator[None]:
     processes under torchrun the first one says it.
     """
     logger, handler = logging.getLogger("defdetr_ref"), logging.StreamHandler(sys.stdout)
-    first = os.environ.get("RANK", "0") == "0"
-    logger.setLevel(logging.INFO if first else logging.ERROR)
+    logger.setLevel(logging.INFO if is_main_process() else logging.ERROR)
     logger.addHandler(handler)
     try:
         yield
@@ -80,18 +85,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: the command's own if it has one."""
     argv = sys.argv[1:] if argv is None else list(argv)
     print_what_can_be_printed()
+    args = argparse.Namespace()
     try:
-        args = build_parser().parse_args(argv)
+        build_parser().parse_args(argv, args)
         with told_by_the_package():
             return args.run(args) or 0
-    except KeyboardInterrupt:
-        print("defdetr: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        if is_main_process():
+            print("defdetr:", spelled(str(error), args) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more on leaving
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
         if "--debug" in argv:
             raise
-        print("defdetr:", " ".join(str(error).split()), file=sys.stderr)
+        print("defdetr:", spelled(" ".join(str(error).split()), args), file=sys.stderr)
         return USER_ERROR
     return 0

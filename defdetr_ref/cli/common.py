@@ -12,9 +12,11 @@ from defdetr_ref.data.transforms import EvalTransform, PaperTrainTransform, Plai
 from defdetr_ref.data.writing import set_paths
 
 
-def add_device_option(parser: argparse.ArgumentParser) -> None:
+def add_device_option(parser: argparse._ActionsContainer) -> None:
     """--device"""
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one (default auto)"
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -26,14 +28,27 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
-def add_data_options(parser: argparse.ArgumentParser) -> None:
-    """Where images and annotations are: a drawn set, or COCO's layout."""
+def is_main_process() -> bool:
+    """Whether this is the one of torchrun's processes that talks; without torchrun it is."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Where images and annotations are: a drawn set, or COCO's layout. Returns the group of these options."""
+    parser = parser.add_argument_group("data")
     parser.add_argument("--data", metavar="FOLDER", help="a drawn set: train.json, train/, val.json, val/")
     parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
     parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
     parser.add_argument("--skip-bad-images", action="store_true", help="leave damaged images out instead of stopping")
     parser.add_argument("--follow-links", action="store_true", help="read images that symbolic links put elsewhere")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that load images")
+    parser.add_argument(
+        "--num-workers",
+        type=int,
+        default=0,
+        metavar="N",
+        help="processes that load images (default 0)",
+    )
+    return parser
 
 
 def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:

@@ -13,41 +13,46 @@ from torch import nn
 
 from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
+from defdetr_ref.cli.exports import Detected, as_coco, as_label_studio
 from defdetr_ref.data.pictures import UPRIGHT, read_picture
+from defdetr_ref.export.onnx_detector import OnnxDetector
 from defdetr_ref.inference import evaluation_mode, postprocess
 
+DEFAULT = zoo.PREFIX + "shapes"
+EXPORTS = {"coco": "coco.json", "label-studio": "label_studio.json"}  # --also, and the file that it writes
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr detect`."""
     parser.add_argument("images", nargs="+", metavar="IMAGE")
-    parser.add_argument(
-        "--checkpoint", default=zoo.PREFIX + "shapes", metavar="FILE", help="or zoo:NAME (default %(default)s)"
-    )
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--checkpoint", metavar="FILE", help=f"or zoo:NAME (default {DEFAULT})")
+    source.add_argument("--onnx", metavar="FILE", help="instead: a file of defdetr export, run by ONNX Runtime")
     parser.add_argument("--threshold", type=float, default=0.3, help="lowest score to show (default %(default)s)")
     parser.add_argument("--out", default="detections", metavar="FOLDER", help="for the pictures (default %(default)s)")
+    parser.add_argument(
+        "--also",
+        nargs="+",
+        default=[],
+        choices=tuple(EXPORTS),
+        help="write the boxes as COCO's json (coco.json) or as tasks with predictions (label_studio.json), too",
+    )
     common.add_device_option(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """For each picture print its boxes; write NAME.boxes.png for each and detections.json for all of them."""
+    """For each picture print its boxes; write NAME.boxes.png for each, and detections.json and what --also asks for
+    for all of them."""
     if not 0 <= args.threshold <= 1:
         raise ValueError(f"--threshold {args.threshold}: scores lie between 0 and 1")
-    weights = zoo.path_of(args.checkpoint)
-    if not weights.exists():  # a file, or a folder of transformers
-        raise FileNotFoundError(
-            f"there is no checkpoint {weights}; train one with `defdetr demo`, or leave --checkpoint out: then the "
-            "zoo's detector of drawn shapes is taken"
-        )
-    model, notes = checkpoints.read_model(weights)
+    model, notes = open_detector(args)
     names, transform = notes.get("categories", {}), common.eval_transform(notes.get("resize", "paper"))
-    model = model.to(common.pick_device(args.device))
     paths = [Path(image) for image in args.images]
     pictures = [open_picture(path) for path in paths]
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
+    found: list[Detected] = []
     for path, picture, name in zip(paths, pictures, output_names(paths), strict=True):
         detections = [{"image": str(path), **one} for one in predict(model, picture, transform, names, args.threshold)]
         draw(picture, detections).save(out / name)
@@ -55,8 +60,39 @@ def run(args: argparse.Namespace) -> None:
             "\n".join(f"{path}: {format_detection(one)}" for one in detections)
             or f"{path}: nothing above {args.threshold}"
         )
-        rows += detections
-    (out / "detections.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8", newline="\n")
+        found.append(Detected(path, picture.width, picture.height, detections))
+    write_json(out / "detections.json", [row for one in found for row in one.rows])
+    for name in dict.fromkeys(args.also):
+        write_json(
+            out / EXPORTS[name],
+            as_coco(found, names)
+            if name == "coco"
+            else as_label_studio(found, args.onnx or args.checkpoint or DEFAULT),
+        )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As text that people can read, too."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
+
+
+def open_detector(args: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
+    """The model that the options name, on its device, and the notes beside its weights."""
+    if args.onnx:
+        if args.device == "cuda":
+            raise ValueError(
+                "--device cuda: an ONNX file runs on the CPU here; leave --device out, or use --checkpoint"
+            )
+        model = OnnxDetector(args.onnx)
+        return model, model.notes
+    weights = zoo.path_of(args.checkpoint or DEFAULT)
+    if not weights.exists():  # a file, or a folder of transformers
+        raise FileNotFoundError(
+            f"there is no checkpoint {weights}; train one with `defdetr demo`, or leave --checkpoint out: then the "
+            "zoo's detector of drawn shapes is taken"
+        )
+    model, notes = checkpoints.read_model(weights)
+    return model.to(common.pick_device(args.device)), notes
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -82,7 +118,7 @@ def predict(
     }
     image, _ = transform(picture, target, np.random.default_rng(0))
     with evaluation_mode(model):
-        outputs = model(image[None].to(next(model.parameters()).device))
+        outputs = model(image[None].to(next(model.parameters(), image).device))  # a file has no parameters
     detections = postprocess(outputs, [size])[0]
     return [
         {"score": score, "label": label, "category": names.get(label, str(label)), "box": box}

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import defdetr_ref
+from defdetr_ref.cli.notebooks import FIRST, OF_THE_CLONE, notebook_folder, trust
 
-REPOSITORY = "https://github.com/defdetr-ref/defdetr-ref"
-PLACES = (Path(defdetr_ref.__file__).parents[1] / "notebooks", Path("notebooks"))  # of a clone; of the folder one is in
+SETTINGS = Path(__file__).parent / "jupyter"  # without the news, whose popup hides a corner of the page
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -24,21 +23,18 @@ def run(args: argparse.Namespace) -> int:
     notebook = first_notebook(args.notebooks)
     if importlib.util.find_spec("jupyterlab") is None:
         raise ImportError('JupyterLab is not installed here; install it with: pip install "defdetr-ref[notebooks]"')
+    if notebook.parent == OF_THE_CLONE:  # others may hold anything
+        trust(notebook.parent)
     return run_to_its_end(command(notebook, browser=not args.no_browser))
 
 
 def first_notebook(folder: str | None) -> Path:
     """The first by name in `folder`, else in the clone. Raises FileNotFoundError if there is none."""
-    places = (Path(folder),) if folder else PLACES
-    for place in places:
-        if found := sorted(place.glob("*.ipynb" if folder else "00_*.ipynb")):
-            return found[0]
-    if folder:
+    place, pattern = (Path(folder), "*.ipynb") if folder else (notebook_folder(), FIRST)
+    found = sorted(place.glob(pattern))
+    if not found:
         raise FileNotFoundError(f"--notebooks {folder}: there is no notebook in this folder")
-    raise FileNotFoundError(
-        f"the notebooks are not part of the installed package: run `git clone {REPOSITORY}` and name its folder "
-        "notebooks with --notebooks"
-    )
+    return found[0]
 
 
 def command(notebook: Path, browser: bool) -> list[str]:
@@ -50,7 +46,8 @@ def command(notebook: Path, browser: bool) -> list[str]:
 
 def run_to_its_end(command: list[str]) -> int:
     """The exit code. Ctrl-C reaches Jupyter as well, which asks whether it is meant; so it is not ours to stop on."""
-    server = subprocess.Popen(command)
+    settings = os.pathsep.join(filter(None, [str(SETTINGS), os.environ.get("JUPYTER_CONFIG_PATH")]))
+    server = subprocess.Popen(command, env={**os.environ, "JUPYTER_CONFIG_PATH": settings})
     while True:
         try:
             return server.wait()

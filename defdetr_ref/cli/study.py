@@ -1,9 +1,9 @@
-"""Repeat an experiment of the course: does it converge faster, and what does it cost?"""
+"""Repeat an experiment of the course: does it converge faster, on small objects too, why, and what does it cost?"""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-STUDIES = ("convergence", "cost")
 RESULTS = Path("docs/studies")
 WORK = Path("runs/studies")
 
@@ -12,11 +12,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr study`."""
     parser.add_argument("study", choices=STUDIES, help="which one; notebooks 11 and 12 read their results")
     parser.add_argument(
-        "--out", metavar="PATH", help=f"the folder (convergence) or file (cost) of the results (default: {RESULTS}/…)"
+        "--out",
+        metavar="PATH",
+        help=f"the folder (convergence, ablation) or file (small-objects, cost) of the results (default: {RESULTS}/…)",
     )
-    parser.add_argument(
-        "--work", metavar="FOLDER", help=f"for data and unfinished runs of convergence (default: {WORK}/convergence)"
-    )
+    parser.add_argument("--work", metavar="FOLDER", help=f"for data and unfinished runs (default: {WORK}/work)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default %(default)s)")
     parser.add_argument("--quick", action="store_true", help="a minute only; by default written under runs/")
 
@@ -24,29 +24,55 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run the study and print its table."""
     results = WORK / "quick" if args.quick else RESULTS
-    if args.study == "convergence":
-        study_convergence(args, results)
-    else:
-        study_cost(args, results)
+    work = Path(args.work or WORK / ("quick-work" if args.quick else "work"))
+    if args.jobs != 1 and args.study in ("cost", "small-objects"):
+        raise ValueError(f"--jobs {args.jobs}: the study {args.study} measures time, so it does one thing at a time")
+    STUDIES[args.study](args, results, work)
 
 
-def study_convergence(args: argparse.Namespace, results: Path) -> None:
-    """Train both models; an interrupted study goes on where it stopped."""
-    from defdetr_ref.studies import convergence
+def study_convergence(args: argparse.Namespace, results: Path, work: Path) -> None:
+    """Search rates and train all models; an interrupted study goes on where it stopped."""
+    from defdetr_ref.studies import analysis, convergence, plan
 
-    out = Path(args.out or results / "convergence")
-    work = Path(args.work or WORK / ("quick-work" if args.quick else "convergence"))
-    settings = convergence.quick_settings() if args.quick else convergence.Settings()
-    runs = convergence.run_study(out, work, settings, jobs=args.jobs)
-    print(convergence.table(runs))
+    canvases = {"quick": plan.quick_settings()} if args.quick else None
+    done = convergence.run_study(Path(args.out or results / "convergence"), work, canvases, jobs=args.jobs)
+    for canvas, runs in done.items():
+        print(f"\n{canvas}\n{convergence.table(runs)}\n\n{analysis.factor_table(runs)}")
 
 
-def study_cost(args: argparse.Namespace, results: Path) -> None:
+def study_small_objects(args: argparse.Namespace, results: Path, work: Path) -> None:
+    """AP by size of the trained pairs, from the convergence study; and what a finer map costs each model."""
+    from defdetr_ref.studies import analysis, convergence, finer_maps
+
+    settings = finer_maps.quick_settings() if args.quick else finer_maps.Settings()
+    content = finer_maps.run_study(Path(args.out or results / "finer_maps.json"), settings)
+    print(finer_maps.table(content))
+    for folder in sorted((results / "convergence").glob("*")):
+        print(f"\n{folder.name}\n{analysis.size_table(convergence.read_runs(folder))}")
+
+
+def study_ablation(args: argparse.Namespace, results: Path, work: Path) -> None:
+    """Train every variant, at the rate that the convergence study finds for the model that they change."""
+    from defdetr_ref.studies import ablation, convergence, plan
+
+    name, settings = ("quick", plan.quick_settings()) if args.quick else ("96px", plan.Settings())
+    searched = convergence.search(("deformable",), settings, results / "convergence" / name, work, jobs=args.jobs)
+    out, lr = Path(args.out or results / "ablation"), plan.best_rates(searched)["deformable"]
+    print(ablation.table(ablation.run_study(out, work, lr, settings, jobs=args.jobs)))
+
+
+def study_cost(args: argparse.Namespace, results: Path, work: Path) -> None:
     """Count and measure; a new measurement replaces the old one."""
     from defdetr_ref.studies import cost
 
-    if args.jobs != 1:
-        raise ValueError(f"--jobs {args.jobs}: the study of cost measures time, so it does one thing at a time")
     out = Path(args.out or results / "cost.json")
     content = cost.run_study(out, cost.quick_settings() if args.quick else cost.Settings())
     print(cost.table(content))
+
+
+STUDIES: dict[str, Callable[[argparse.Namespace, Path, Path], None]] = {
+    "convergence": study_convergence,
+    "small-objects": study_small_objects,
+    "ablation": study_ablation,
+    "cost": study_cost,
+}

@@ -7,7 +7,7 @@ every fault is handed over and its record left out, which is how a set is checke
 
 import math
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,21 +85,25 @@ class Annotations:
 
     def as_coco(self) -> dict[str, Any]:
         """What pycocotools reads: info, images, annotations and categories as lists of dicts."""
-        rows = zip(
-            self.ids.tolist(), self.image_ids.tolist(), self.category_ids.tolist(),
-            self.boxes.tolist(), self.areas.tolist(), self.crowds.tolist(),
-            strict=True,
-        )  # fmt: skip
         return {
             "info": self.info,
             "images": [image._asdict() for image in self.images],
-            "annotations": [
-                {"id": id_, "image_id": image_id, "category_id": category_id, "bbox": box, "iscrowd": int(crowd)}
-                | ({} if math.isnan(area) else {"area": area})
-                for id_, image_id, category_id, box, area, crowd in rows
-            ],
+            "annotations": list(self.rows()),
             "categories": [{"id": id_, "name": name} for id_, name in self.categories.items()],
         }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each annotation as a record of a COCO json."""
+        for row in range(len(self)):
+            annotation = {
+                "id": int(self.ids[row]),
+                "image_id": int(self.image_ids[row]),
+                "category_id": int(self.category_ids[row]),
+                "bbox": self.boxes[row].tolist(),
+                "iscrowd": int(self.crowds[row]),
+            }
+            area = float(self.areas[row])
+            yield annotation if math.isnan(area) else {**annotation, "area": area}
 
 
 def read_annotations(path: str | Path, on_fault: OnFault | None = None) -> Annotations:

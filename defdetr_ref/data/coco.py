@@ -55,7 +55,8 @@ class CocoDetection(Dataset):
         outside the folder is read.
 
     Attributes:
-        coco         the set for evaluation, less skipped images and boxes that are not finite, made anew at each use
+        content      the checked `annotations.Annotations`, less skipped images and boxes that are not finite
+        coco         the same as the lists of a COCO json, for evaluation; made anew at each use
         image_ids    id of each sample
         categories   category id → name
         info         what the file says about itself
@@ -93,7 +94,7 @@ class CocoDetection(Dataset):
             name, why = self.skipped[0]
             raise FileNotFoundError(
                 f"{self.folder / name} {why} ({len(self.skipped)} of {len(content.images)} images are missing); "
-                "complete the folder, or leave such images out (skip_bad_images=True, --skip-bad-images)"
+                "complete the folder, or pass skip_bad_images=True to go on without them"
             )
         content = content.without_images(name for name, _ in self.skipped)
         if not content.images:
@@ -107,7 +108,7 @@ class CocoDetection(Dataset):
         self._targets = _Targets(content)
         self.dropped = self._targets.dropped
         self._tell_what_was_dropped(annotations)
-        self._content = content.chosen(finite_boxes(content.boxes))
+        self.content = content.chosen(finite_boxes(content.boxes))
         self._cache: dict[int, Image.Image] | None = {} if cache else None
         # Seen by workers that are already running.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -116,7 +117,7 @@ class CocoDetection(Dataset):
     @property
     def coco(self) -> dict[str, Any]:
         """The lists of a COCO json as evaluation reads them."""
-        return self._content.as_coco()
+        return self.content.as_coco()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random numbers of `epoch` (0, 1, …); call it before iterating over a loader."""
@@ -203,7 +204,7 @@ def find_bad_images(
             raise ValueError(
                 f"image {record.id} is called {record.file_name!r}, which leads out of the folder {folder}; name the "
                 "folder that holds all images"
-                + ("" if follow_links else ", or allow symbolic links (follow_links=True, --follow-links)")
+                + ("" if follow_links else ", or pass follow_links=True to read what symbolic links name")
             )
         if not is_file(folder / record.file_name):
             yield record.file_name, "does not exist"
@@ -256,9 +257,7 @@ def read_annotated(folder: Path, record: ImageRecord) -> tuple[Image.Image, int]
     try:
         image, orientation = read_picture(path)
     except ValueError as error:
-        raise ValueError(
-            f"{error}; replace it, or leave such images out (skip_bad_images=True, --skip-bad-images)"
-        ) from error
+        raise ValueError(f"{error}; replace it, or pass skip_bad_images=True to leave it out") from error
     if (image.height, image.width) == (record.height, record.width):
         return image, orientation
     found, annotated = f"{image.width}×{image.height} px", f"{record.width}×{record.height}"

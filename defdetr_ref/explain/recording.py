@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from defdetr_ref.attention import DeformableSampling
-from defdetr_ref.explain import hugging_face
-from defdetr_ref.explain.hugging_face import Sampling
+from defdetr_ref.hugging_face.operators import Handler, Sampling, intercept, operators_in, sampling_of
+from defdetr_ref.ops.checks import normalise_shapes
 
 PARTS = ("encoder", "decoder")
 
@@ -99,12 +99,12 @@ Capture = Callable[[Mapping[str, Any]], Sampling]
 
 def capture_sampling(arguments: Mapping[str, Any]) -> Sampling:
     """Locations, weights and level shapes from the arguments, by name, of `DeformableSampling.forward`."""
-    shapes = tuple((int(height), int(width)) for height, width in arguments["spatial_shapes"])
-    return arguments["sampling_locations"].detach(), arguments["attention_weights"].detach(), shapes
+    return arguments["sampling_locations"], arguments["attention_weights"], arguments["spatial_shapes"]
 
 
-# How to read each kind of operator. Hugging Face's are known, see hugging_face.py. Another library's model needs one
-# more line in `record(operators=…)`: its operator is a child module called with the same things under other names.
+# How to read each kind of operator. Those of transformers are known, see the room hugging_face. Another library's model
+# needs one more line in `record(operators=…)`: its operator is a child module called with the same things under other
+# names.
 OPERATORS: dict[type[nn.Module], Capture] = {DeformableSampling: capture_sampling}
 
 
@@ -122,12 +122,11 @@ def record(model: nn.Module, *, operators: Mapping[type[nn.Module], Capture] = O
 
     Raises ValueError if the model has no deformable attention.
     """
-    operators = {**hugging_face.operators_in(model), **operators}
     kinds = tuple(operators)
     modules = [(name, module) for name, module in model.named_modules() if name and isinstance(module, kinds)]
     around = [name.rpartition(".")[0] for name, _ in modules]  # the attention module that holds the operator
-    functions = hugging_face.attentions_in(model)
-    if not modules and not functions:
+    theirs = [one for one in operators_in(model) if not isinstance(one.holder, kinds)]
+    if not modules and not theirs:
         raise ValueError(
             f"record: {type(model).__name__} holds no deformable attention to record "
             f"(looked for {', '.join(operator.__name__ for operator in operators)} and those of transformers)"
@@ -141,12 +140,12 @@ def record(model: nn.Module, *, operators: Mapping[type[nn.Module], Capture] = O
             cleanup.callback(handle.remove)
 
         keep(model.register_forward_pre_hook(lambda *_: recording.passes.append(ForwardPass())))
-        for name in (*around, *(name for name, _ in functions)):
+        for name in (*around, *(one.name for one in theirs)):
             keep(_remember_references(model.get_submodule(name), name, references))
         for attention, (_, operator) in zip(around, modules, strict=True):
             capture = next(capture for kind, capture in operators.items() if isinstance(operator, kind))
             keep(_note_call(operator, attention, capture, note))
-        cleanup.enter_context(hugging_face.watched_functions(functions, note))
+        cleanup.enter_context(intercept(theirs, _noting(note)))
         keep(model.register_forward_hook(lambda _, __, outputs: _finish(recording, outputs)))
         yield recording
 
@@ -169,11 +168,29 @@ def _note_call(
     )
 
 
+def _noting(note: Callable[[str, Sampling], None]) -> Handler:
+    """Note what an operator of transformers is called with, and let it compute what it computes."""
+
+    def handle(name: str, compute: Callable[[], Tensor], arguments: Mapping[str, Any]) -> Tensor:
+        note(name, sampling_of(arguments))
+        return compute()
+
+    return handle
+
+
 def _add_record(recording: Recording, references: dict[str, Tensor], name: str, sampling: Sampling) -> None:
     locations, weights, shapes = sampling
-    points = references.pop(name).expand(-1, -1, len(shapes), -1)  # some models have one reference for all levels
     part, layer = _part_and_layer(name)
-    _running_pass(recording).records.append(AttentionRecord(name, part, layer, points, locations, weights, shapes))
+    found = AttentionRecord(
+        name=name,
+        part=part,
+        layer=layer,
+        reference_points=references.pop(name).expand(-1, -1, len(shapes), -1),  # some have one for all levels
+        sampling_locations=locations.detach(),
+        attention_weights=weights.detach(),
+        spatial_shapes=tuple(normalise_shapes(shapes)),
+    )
+    _running_pass(recording).records.append(found)
 
 
 def _by_name(module: nn.Module, args: tuple, kwargs: dict) -> dict[str, Any]:

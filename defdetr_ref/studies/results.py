@@ -5,6 +5,19 @@ import os
 from pathlib import Path
 from typing import Any
 
+import defdetr_ref
+
+
+def stored_results(name: str) -> Path:
+    """A file or folder below docs/studies/ of the clone, wherever the notebook lies that reads it.
+
+    Raises FileNotFoundError if the package was installed without the repository.
+    """
+    path = Path(defdetr_ref.__file__).parents[1] / "docs" / "studies" / name
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is not there: the studies' results are in the repository, not in the package")
+    return path
+
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` beside `path` first, then move it there in one step."""

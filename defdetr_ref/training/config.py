@@ -1,6 +1,10 @@
 """What can be chosen about a training run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+
+# Fields that came after results had been stored; at their defaults they mean what was done before.
+LATER_FIELDS = ("accumulate", "precision", "save_every", "timeout")
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,34 @@ class TrainConfig:
     seed: int = 0  # with the epoch's number, decides order, augmentation and dropout
     eval_every: int = 1  # epochs between evaluations on the validation set; the last epoch is always evaluated
     num_workers: int = 0  # processes that load images; 0: this one
+    accumulate: int = 1  # a step's images pass through in so many equal parts, one after the other: less memory
+    precision: str = "fp32"  # "bf16": matrix products and convolutions of the training steps in bfloat16
+    save_every: float = 10.0  # minutes between saves within an epoch; 0: only after each epoch
+    timeout: float = 10.0  # minutes that a process waits for one that does not answer
 
     def __post_init__(self) -> None:
         """Raises ValueError for a value no training can have."""
-        for name in ("epochs", "batch_size", "lr", "eval_every"):
+        for name in ("epochs", "batch_size", "lr", "eval_every", "accumulate", "timeout"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"TrainConfig: {name} must be above 0, got {getattr(self, name)}")
-        for name in ("num_workers", "warmup_steps", "clip_norm", "weight_decay", "seed"):
+        for name in ("num_workers", "warmup_steps", "clip_norm", "weight_decay", "seed", "save_every"):
             if getattr(self, name) < 0:
                 raise ValueError(f"TrainConfig: {name} must not be negative, got {getattr(self, name)}")
         if self.schedule not in ("step", "cosine"):
             raise ValueError(f"TrainConfig: schedule must be 'step' or 'cosine', got {self.schedule!r}")
+        if self.precision not in ("fp32", "bf16"):
+            raise ValueError(f"TrainConfig: precision must be 'fp32' or 'bf16', got {self.precision!r}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"TrainConfig: batch_size must be a multiple of accumulate={self.accumulate}, got {self.batch_size}"
+            )
         if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
             raise ValueError(f"TrainConfig: ema_decay must be in [0, 1), got {self.ema_decay}")
+
+    def identity(self) -> dict[str, Any]:
+        """What stored results say of it: every field, except that later ones are left out at their defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in LATER_FIELDS or getattr(self, field.name) != field.default
+        }

@@ -2,13 +2,20 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+FOR_ALL_TO_START = timedelta(minutes=10)  # the data are read before, by some processes faster than by others
+LONGEST_ROLL_CALL = timedelta(minutes=1)
+# Of what gloo and nccl say when another process is stopped, hangs or is gone.
+NO_ANSWER = ("imed out", "onnection closed", "onnection reset", "roken pipe", "timeout")
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,15 @@ class ProcessGroup:
 
 
 @contextlib.contextmanager
-def process_group(device: torch.device) -> Iterator[ProcessGroup]:
+def process_group(device: torch.device, minutes: float) -> Iterator[ProcessGroup]:
     """The group that torchrun's environment variables describe; without them, one process.
 
+    device: of the model.
+    minutes: how long a process waits for others that do not answer.
+
     Joins the process group (nccl on GPUs that have it, else gloo) unless the caller has, and then leaves it as well.
-    Raises ValueError if PyTorch was built without processes that talk to each other, and torchrun started several.
+    Raises ValueError if PyTorch was built without processes that talk to each other, and torchrun started several;
+    TimeoutError, which names them, if processes do not answer in time.
     """
     joined = dist.is_available() and dist.is_initialized()  # some builds have no torch.distributed to ask
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1 and not joined:
@@ -57,14 +68,54 @@ def process_group(device: torch.device) -> Iterator[ProcessGroup]:
         return
     if not dist.is_available():
         raise ValueError("this build of PyTorch has no torch.distributed; train in one process, without torchrun")
-    ours = not joined
-    if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo")
-    try:
+    if joined:  # by the caller, who has set a time limit
         yield ProcessGroup(dist.get_rank(), dist.get_world_size())
+        return
+    limit = timedelta(minutes=minutes)
+    store, rank, world_size = next(dist.rendezvous("env://", timeout=max(limit, FOR_ALL_TO_START)))
+    backend = "nccl" if device.type == "cuda" and dist.is_nccl_available() else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=limit)
+    try:
+        yield ProcessGroup(rank, world_size)
+    except RuntimeError as error:
+        if any(words in str(error) for words in NO_ANSWER):
+            silent = silent_ranks(store, rank, world_size, limit)
+            if silent:
+                raise TimeoutError(_no_answer(silent, world_size, minutes)) from error
+        raise
     finally:
-        if ours:
-            dist.destroy_process_group()
+        dist.destroy_process_group()
+
+
+def silent_ranks(store: dist.Store, rank: int, world_size: int, limit: timedelta) -> list[int]:
+    """Which processes do not say in time that they, too, have noticed that something is wrong.
+
+    store: which all processes write to and read from.
+    rank, world_size: of this process, and how many there are.
+    limit: for an answer; more than a minute is never waited.
+    """
+    deadline = time.monotonic() + min(limit, LONGEST_ROLL_CALL).total_seconds()
+    try:
+        store.set_timeout(min(limit, LONGEST_ROLL_CALL))
+        store.set(f"noticed by {rank}", "")
+    except RuntimeError:  # the store is in the first process, unless torchrun holds it
+        return [0]
+    silent = []
+    for other in range(world_size):
+        left = timedelta(seconds=max(0.1, deadline - time.monotonic()))
+        try:
+            store.wait([f"noticed by {other}"], left)
+        except RuntimeError:
+            silent.append(other)
+    return silent
+
+
+def _no_answer(silent: list[int], world_size: int, minutes: float) -> str:
+    ranks = f"rank {silent[0]} has" if len(silent) == 1 else f"ranks {', '.join(map(str, silent))} have"
+    return (
+        f"{ranks} not answered for {minutes:g} minutes, so the {world_size} processes cannot go on; look at what "
+        "happened there, then go on with resume=True, or allow more time with timeout=MINUTES"
+    )
 
 
 def training_device(model: nn.Module) -> torch.device:

@@ -1,16 +1,12 @@
 """The files of a run."""
 
 import contextlib
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from defdetr_ref.training.config import TrainConfig
-
-MAY_CHANGE_ON_RESUME = ("epochs", "eval_every", "num_workers")  # everything else would make it another run
+from defdetr_ref.training.description import differences
+from defdetr_ref.weight_files.writing import replacing
 
 
 class RunFolder:
@@ -25,30 +21,39 @@ class RunFolder:
         """Where the weights after `epoch` (from 1) stay, if they are to be kept."""
         return self.folder / f"epoch-{epoch}.pt"
 
-    def check(self, config: TrainConfig, resume: bool) -> None:
+    def check(self, described: dict[str, Any], resume: bool) -> None:
         """Raises ValueError if a new run would overwrite an old one, or if a resumed one would become another run.
 
-        A run that never finished an epoch left nothing to lose, so a new one may take its place.
+        described: what the run is started with, see `description`. A run that saved nothing left nothing to lose, so
+        a new one may take its place.
         """
         if resume and not self.config.exists():
             raise FileNotFoundError(f"{self.folder}: there is no run to resume here; start one without resume")
         if not resume and (self.last.exists() or self.best.exists() or self.read_metrics()):
             raise ValueError(f"{self.folder} already holds a run; resume it or choose another folder")
-        if not resume:
-            return
-        before = json.loads(self.config.read_text(encoding="utf-8"))["train"]
-        for name, value in dataclasses.asdict(config).items():
-            if name not in MAY_CHANGE_ON_RESUME and before.get(name) != value:
-                raise ValueError(
-                    f"{self.folder}: the run was started with {name}={before.get(name)!r} and cannot be resumed with "
-                    f"{value!r}; use the first value or another folder"
-                )
+        if resume:
+            self.require_same(described)
 
-    def write_config(self, model: nn.Module, config: TrainConfig) -> None:
+    def require_same(self, described: dict[str, Any]) -> None:
+        """Raises ValueError, naming the field, if the run in this folder was started with something else."""
+        for difference in differences(self.read_config(), json.loads(json.dumps(described))):  # lists for tuples
+            raise ValueError(
+                f"{self.folder}: the run was started {difference.in_words()}; use the first value or another folder"
+            )
+
+    def read_config(self) -> dict[str, Any]:
+        """What the run was started with. Raises ValueError if the file does not say it."""
+        try:
+            content = json.loads(self.config.read_text(encoding="utf-8"))
+            if not all(isinstance(content[section], dict) for section in ("train", "model")):
+                raise KeyError
+        except (ValueError, KeyError, TypeError):
+            raise ValueError(f"{self.config} is damaged; put back a copy of it, or start in another folder") from None
+        return content
+
+    def write_config(self, described: dict[str, Any]) -> None:
         """What the run was started with, as JSON."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        content = {"train": dataclasses.asdict(config), "model": dataclasses.asdict(model.config)}
-        self.config.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
+        self._write(self.config, json.dumps(described, indent=2) + "\n")
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """The epochs' records. A last line that a crash cut short is left out."""
@@ -61,11 +66,15 @@ class RunFolder:
     def keep_metrics(self, epochs: int) -> None:
         """Drop the records after the first `epochs` epochs: those epochs will be trained again."""
         lines = [json.dumps(record) + "\n" for record in self.read_metrics() if record["epoch"] <= epochs]
-        rewritten = self.metrics.with_suffix(".rewritten")
-        rewritten.write_text("".join(lines), encoding="utf-8", newline="\n")
-        rewritten.replace(self.metrics)
+        self._write(self.metrics, "".join(lines))
 
     def add_metrics(self, record: dict[str, Any]) -> None:
         """Append one epoch's record."""
         with self.metrics.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps(record) + "\n")
+
+    def _write(self, path: Path, text: str) -> None:
+        """Whole or not at all."""
+        content = text.encode("utf-8")
+        with replacing(path, len(content)) as file:
+            file.write(content)

@@ -1,22 +1,23 @@
 """One epoch, and one step of it."""
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Subset
+from torch.utils.data import Dataset, Subset
 from tqdm import tqdm
 
 from defdetr_ref import checkpoints
-from defdetr_ref.data.coco import collate
 from defdetr_ref.evaluation import coco_metrics, predict
-from defdetr_ref.losses import DetectionLoss
+from defdetr_ref.losses import DetectionLoss, average_over_ranks
+from defdetr_ref.training.batches import mixed_seed, set_epoch, train_loader
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.distributed import ProcessGroup, training_device
 from defdetr_ref.training.optimisation import lr_factor, parameter_groups, warming_average
@@ -30,11 +31,19 @@ class NonFiniteLoss(ArithmeticError):
 class Trainer:
     """What a run carries from epoch to epoch, and how one epoch is done."""
 
-    def __init__(self, model: nn.Module, train_set: Dataset, run: RunFolder, config: TrainConfig, group: ProcessGroup):
+    def __init__(
+        self,
+        model: nn.Module,
+        train_set: Dataset,
+        run: RunFolder,
+        config: TrainConfig,
+        group: ProcessGroup,
+        loss: nn.Module | None = None,
+    ):
         self.config, self.run, self.group = config, run, group
         self.device = training_device(model)
         self.model = model.to(self.device)
-        self.loss = DetectionLoss(model.config.num_classes)
+        self.loss = loss or DetectionLoss(model.config.num_classes)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(model, config), weight_decay=config.weight_decay, fused=True
         )
@@ -42,49 +51,105 @@ class Trainer:
         if config.ema_decay is not None:
             self.average = AveragedModel(self.model, multi_avg_fn=warming_average(config.ema_decay))
         self.parallel = DistributedDataParallel(self.model) if group.world_size > 1 else self.model
-        self.train_set, self.loader = train_set, _train_loader(train_set, config, group)
+        self.train_set, self.loader = train_set, train_loader(train_set, config, group)
         self.epoch, self.best_ap = 0, -math.inf  # epochs done; highest AP so far
+        self.position = 0  # steps done in the epoch under way
+        self.sums: dict[str, float] = {}  # over those steps, of every loss term and the gradient norm in this process
+        self.seconds, self.cpu_seconds = 0.0, 0.0  # that they took
+        self._random_state: dict[str, Tensor] | None = None  # with which to go on in the middle of an epoch
+        self._saved_steps: int | None = None  # of all epochs, in last.pt
+        self._saved_at = time.monotonic()
 
     @property
     def evaluated_model(self) -> nn.Module:
         """The model whose boxes count: the averaged one if there is one."""
         return self.model if self.average is None else self.average.module
 
-    def train_epoch(self, bar: tqdm) -> dict[str, float]:
-        """One pass over the training set. Returns the mean over its steps of every loss term and the gradient norm."""
+    @property
+    def steps(self) -> int:
+        """Steps done in all epochs."""
+        return self.epoch * len(self.loader) + self.position
+
+    def train_epoch(self, bar: tqdm, between_steps: Callable[[], None]) -> dict[str, float]:
+        """One pass over the training set, or what is left of it; `between_steps` is called after each step but the
+        last. Returns the mean over its steps of every loss term and the gradient norm, and the seconds.
+        """
+        start, cpu_start = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
         torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.group.rank))  # dropout, the loader's workers
         self.loader.sampler.set_epoch(self.epoch)  # the order
-        _set_epoch(self.train_set, self.epoch)  # augmentation
+        self.loader.sampler.first = self.position * self.loader.batch_size
+        set_epoch(self.train_set, self.epoch)  # augmentation
         self.model.train()
-        sums: dict[str, float] = {}
-        for position, (images, mask, targets) in enumerate(self.loader):
-            step = self.epoch * len(self.loader) + position
-            figures = self.train_step(step, images, mask, targets)
+        batches = iter(self.loader)  # draws a random number
+        if self._random_state is not None:
+            set_random_state(self._random_state, self.device)
+            self._random_state = None
+        for images, mask, targets in batches:
+            figures = self.train_step(self.steps, images, mask, targets)
             for name, value in figures.items():
-                sums[name] = sums.get(name, 0.0) + value
+                self.sums[name] = self.sums.get(name, 0.0) + value
+            self.position += 1
+            self.seconds, self.cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
             bar.update()
             bar.set_postfix(epoch=self.epoch + 1, loss=f"{figures['total']:.3f}")
-        means = torch.tensor(list(sums.values()), dtype=torch.float64, device=self.device) / len(self.loader)
-        return dict(zip(sums, self.group.mean(means).tolist(), strict=True))
+            if self.position < len(self.loader):
+                between_steps()
+        means = torch.tensor(list(self.sums.values()), dtype=torch.float64, device=self.device) / len(self.loader)
+        record = dict(zip(self.sums, self.group.mean(means).tolist(), strict=True))
+        record |= {"seconds": self.seconds, "cpu_seconds": round(self.cpu_seconds, 2)}
+        self.epoch, self.position, self.sums, self.seconds, self.cpu_seconds = self.epoch + 1, 0, {}, 0.0, 0.0
+        return record
 
     def train_step(self, step: int, images: Tensor, mask: Tensor, targets: list[dict[str, Any]]) -> dict[str, float]:
         """One step of AdamW on one batch. Returns every loss term and "grad_norm", the norm before clipping."""
         factor = lr_factor(step, len(self.loader), self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = group["full_lr"] * factor
-        targets = [_to_device(target, self.device) for target in targets]
-        outputs = self.parallel(images.to(self.device), mask.to(self.device))
-        terms = self.loss(outputs, targets)
-        self.require_finite(step, terms)
         self.optimizer.zero_grad()
-        terms["total"].backward()
+        sums: dict[str, Tensor] = {}
+        for share, part in self._parts(images, mask, targets):
+            terms = self._forward(*part)
+            self.require_finite(step, terms)
+            (share * terms["total"]).backward()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + share * term.detach()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm or math.inf)
         self.require_finite(step, {"gradient": norm})
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
-        values = torch.stack([*terms.values(), norm]).tolist()
-        return dict(zip([*terms, "grad_norm"], values, strict=True))
+        values = torch.stack([*sums.values(), norm]).tolist()
+        return dict(zip([*sums, "grad_norm"], values, strict=True))
+
+    def _parts(self, images: Tensor, mask: Tensor, targets: list[dict[str, Any]]) -> Iterator[tuple[float, tuple]]:
+        """The batch in `config.accumulate` parts, and the share of each in the loss.
+
+        A part's loss is divided by its number of objects, that of the batch by all of them: the shares make up for it.
+        Processes exchange gradients once, with the last part.
+        """
+        parts = self.config.accumulate
+        length = len(targets) // parts
+        slices = [slice(start, start + length) for start in range(0, parts * length, length)]
+        if parts == 1:
+            yield 1.0, (images, mask, targets)
+            return
+        counts = [
+            average_over_ranks(sum(len(one["labels"]) for one in chosen), self.device)
+            for chosen in (targets, *(targets[part] for part in slices))
+        ]
+        for part, count in zip(slices, counts[1:], strict=True):
+            waits = self.group.world_size > 1 and part is not slices[-1]
+            with self.parallel.no_sync() if waits else contextlib.nullcontext():
+                yield count / counts[0], (images[part], mask[part], targets[part])
+
+    def _forward(self, images: Tensor, mask: Tensor, targets: list[dict[str, Any]]) -> dict[str, Tensor]:
+        """The loss terms; the model at the config's precision, the loss in float32."""
+        reduced = self.config.precision == "bf16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=reduced):
+            outputs = self.parallel(images.to(self.device), mask.to(self.device))
+        return self.loss(
+            _in_float32(outputs) if reduced else outputs, [_to_device(one, self.device) for one in targets]
+        )
 
     def require_finite(self, step: int, values: dict[str, Tensor]) -> None:
         """Raises NonFiniteLoss, in every process, if any of `values` holds NaN or infinity in any process."""
@@ -92,7 +157,11 @@ class Trainer:
         share = self.group.mean(good).tolist()
         bad = [name for name, mean in zip(values, share, strict=True) if mean < 1]
         if bad:
-            kept = f"the last good checkpoint is {self.run.last}" if self.epoch else "there is no checkpoint yet"
+            kept = (
+                f"the last good checkpoint is {self.run.last}"
+                if self.run.last.exists()
+                else "there is no checkpoint yet"
+            )
             raise NonFiniteLoss(
                 f"training stopped at step {step + 1} (epoch {self.epoch + 1}): {', '.join(bad)} became NaN or "
                 f"infinite; {kept}; try a lower learning rate"
@@ -115,10 +184,44 @@ class Trainer:
         notes = self._signed(notes)
         if self.epoch in keep_epochs:
             checkpoints.save(self.run.kept(self.epoch), self.evaluated_model, **notes)
-        state = {"optimizer": self.optimizer.state_dict(), "best_ap": self.best_ap, "record": record}
+        checkpoints.save(self.run.last, self.evaluated_model, **notes, **self._state(), record=record)
+        self._note_save()
+
+    def save_within_epoch(self, notes: dict[str, Any]) -> None:
+        """Write last.pt in the middle of an epoch; every process calls this, and the main one writes."""
+        mine = {"sums": self.sums, "random_state": random_state(self.device)}
+        seconds = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
+        within = {"position": self.position, **seconds, "processes": self.group.all_gather([mine])}
+        if self.group.is_main_process:
+            notes = self._signed(notes)
+            checkpoints.save(self.run.last, self.evaluated_model, **notes, **self._state(), within_epoch=within)
+        self._note_save()
+
+    def _state(self) -> dict[str, Any]:
+        """What the optimizer and the running average need to go on."""
+        state = {"optimizer": self.optimizer.state_dict(), "best_ap": self.best_ap}
         if self.average is not None:
             state |= {"unaveraged_model": self.model.state_dict(), "averaged_steps": int(self.average.n_averaged)}
-        checkpoints.save(self.run.last, self.evaluated_model, **notes, **state)
+        return state
+
+    def _note_save(self) -> None:
+        self._saved_steps, self._saved_at = self.steps, time.monotonic()
+
+    @property
+    def is_save_due(self) -> bool:
+        """Whether the last save is as long ago as the config allows."""
+        return 0 < 60 * self.config.save_every <= time.monotonic() - self._saved_at
+
+    def standing(self) -> str:
+        """Where an interrupted run stands, what of it is saved, and how to go on."""
+        here = f"training stopped after {self.epoch} epoch{'' if self.epoch == 1 else 's'}"
+        if self.position or not self.epoch:
+            here = f"training stopped in epoch {self.epoch + 1} after {self.position} of {len(self.loader)} steps"
+        if self._saved_steps is None:
+            return f"{here}; nothing was saved yet, so start again"
+        lost = self.steps - self._saved_steps
+        what = f"everything but the last {lost} step{'s' if lost > 1 else ''}" if lost else "everything"
+        return f"{here}; {what} is saved in {self.run.last}; go on with resume=True"
 
     def save_best(self, notes: dict[str, Any], ap: float | None) -> None:
         """Write best.pt if `ap` is the highest so far; None means that it is not known."""
@@ -144,49 +247,50 @@ class Trainer:
             self.average.n_averaged.fill_(state["averaged_steps"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch = state["epoch"]
+        if "within_epoch" in state:
+            self._restore_within_epoch(state["within_epoch"])
+        self._note_save()
         records = [one for one in self.run.read_metrics() if one["epoch"] <= self.epoch]
         self.best_ap = max([state["best_ap"], *(one["AP"] for one in records if one.get("AP") is not None)])
         return None if any(one["epoch"] == self.epoch for one in records) else state.get("record")
 
-
-def _train_loader(train_set: Dataset, config: TrainConfig, group: ProcessGroup) -> DataLoader:
-    """Batches in an order that depends on seed and epoch only; the last short batch is dropped (published code).
-
-    With several processes each takes its share of the very batches that one process would have made. Raises
-    ValueError if the batch cannot be shared equally, or if the set is smaller than one batch.
-    """
-    if config.batch_size % group.world_size:
-        raise ValueError(f"batch_size {config.batch_size} cannot be shared equally by {group.world_size} processes")
-    if len(train_set) < config.batch_size:
-        raise ValueError(
-            f"the training set has {len(train_set)} images, fewer than one batch of {config.batch_size}; "
-            f"set the batch size to {len(train_set)} or less"
-        )
-    seed = mixed_seed(config.seed)
-    sampler = DistributedSampler(train_set, group.world_size, group.rank, shuffle=True, seed=seed, drop_last=True)
-    return DataLoader(
-        train_set,
-        batch_size=config.batch_size // group.world_size,
-        sampler=sampler,
-        drop_last=True,
-        collate_fn=collate,
-        num_workers=config.num_workers,
-    )
+    def _restore_within_epoch(self, within: dict[str, Any]) -> None:
+        """Go on in the middle of an epoch. With another number of processes nothing is the same bit for bit: each goes
+        on from the mean of their sums, with the epoch's first random numbers.
+        """
+        self.position, self.seconds = within["position"], within["seconds"]
+        self.cpu_seconds = within["cpu_seconds"]
+        processes = within["processes"]
+        if len(processes) == self.group.world_size:
+            self.sums = dict(processes[self.group.rank]["sums"])
+            self._random_state = processes[self.group.rank]["random_state"]
+        else:
+            of_all = [process["sums"] for process in processes]
+            self.sums = {name: sum(sums[name] for sums in of_all) / len(of_all) for name in of_all[0]}
 
 
-def mixed_seed(*numbers: int) -> int:
-    """A 32-bit seed from several numbers, so that seed 0 in epoch 1 is not seed 1 in epoch 0."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """Of PyTorch's generators: the CPU's and, where the model is on a GPU, that one's."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
+
+
+def set_random_state(states: dict[str, Tensor], device: torch.device) -> None:
+    """The inverse of `random_state`; a run may have come from a machine without a GPU."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
+def _in_float32(outputs: Any) -> Any:
+    """The model's outputs with every tensor in float32."""
+    if isinstance(outputs, Tensor):
+        return outputs.float()
+    if isinstance(outputs, dict):
+        return {name: _in_float32(value) for name, value in outputs.items()}
+    return [_in_float32(value) for value in outputs]
 
 
 def _to_device(target: dict[str, Any], device: torch.device) -> dict[str, Any]:
     """The same target with its tensors on `device`."""
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in target.items()}
-
-
-def _set_epoch(dataset: Dataset, epoch: int) -> None:
-    """Tell the data set, or the one inside a Subset, which epoch's random numbers to draw."""
-    while not hasattr(dataset, "set_epoch") and hasattr(dataset, "dataset"):
-        dataset = dataset.dataset
-    if hasattr(dataset, "set_epoch"):
-        dataset.set_epoch(epoch)

@@ -61,13 +61,13 @@ def save_safetensors(path: str | os.PathLike, model: nn.Module, *, dtype: torch.
     _check_names(notes)
     tensors = model.state_dict()
     if dtype is not None:
-        tensors = _rounded(tensors, dtype)
+        tensors = rounded(tensors, dtype)
     description = description_of(model)
     metadata = {
         "format": description["format"],
         "model_class": description["model_class"],
         "config": json.dumps(description["config"]),
-        "notes": _encode_notes(notes),
+        "notes": encode_notes(notes),
     }
     write_safetensors(Path(path), tensors, metadata)
 
@@ -188,7 +188,7 @@ def decode_notes(text: str) -> dict[str, Any]:
     return json.loads(text, object_pairs_hook=restored)
 
 
-def _encode_notes(notes: dict[str, Any]) -> str:
+def encode_notes(notes: dict[str, Any]) -> str:
     """Notes as JSON. Raises ValueError for one that would not come back as it was; tuples come back as lists."""
     for name, value in notes.items():
         try:
@@ -210,7 +210,7 @@ def _with_lists(value: Any) -> Any:
     return [_with_lists(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-def _rounded(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+def rounded(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
     """Floating-point tensors in `dtype`. Raises ValueError for another dtype, and for what becomes infinite in it."""
     if dtype == torch.int8:
         return quantise(tensors)
@@ -219,11 +219,11 @@ def _rounded(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor
             f"dtype is {dtype}; weights are stored as torch.float16, torch.bfloat16, torch.int8, torch.float32 or, "
             "with None, as they are"
         )
-    rounded = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
+    found = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in tensors.items()}
     for key, tensor in tensors.items():
-        if not torch.equal(tensor.isfinite(), rounded[key].isfinite()):
-            raise ValueError(f"{key} holds numbers too large for {dtype}; store the weights with dtype=None")
-    return rounded
+        if not torch.equal(tensor.isfinite(), found[key].isfinite()):
+            raise ValueError(f"{key} holds numbers too large for {dtype}; keep the weights as they are")
+    return found
 
 
 def _check_names(notes: dict[str, Any]) -> None:

@@ -1,28 +1,34 @@
 """What was measured, from the JSON files that the repository's own commands wrote: whatever is there at build time.
 
-| directive    | reads                                            | written by                           |
-|--------------|--------------------------------------------------|--------------------------------------|
-| `benchmarks` | docs/benchmarks/*.json, and the .png beside each | `make bench`, `make gpu`             |
-| `studies`    | docs/studies/cost.json, docs/studies/convergence | `defdetr study cost`, `… convergence` |
-| `zoo`        | the cards in defdetr_ref/zoo/weights             | `defdetr zoo train NAME`             |
+| directive    | reads                                            | written by               |
+|--------------|--------------------------------------------------|--------------------------|
+| `benchmarks` | docs/benchmarks/*.json, and the .png beside each | `make bench`, `make gpu` |
+| `studies`    | docs/studies                                     | `defdetr study NAME`     |
+| `zoo`        | the cards in defdetr_ref/zoo/weights             | `defdetr zoo train NAME` |
 """
 
+import base64
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from matplotlib.figure import Figure
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from defdetr_ref import zoo
-from defdetr_ref.studies import convergence, cost
+from defdetr_ref.course.figures import convergence as figures
+from defdetr_ref.studies import ablation, analysis, convergence, cost, finer_maps
 from defdetr_ref.zoo.cards import format_card, table
 
 NONE_YET = "No results are stored here yet; `{command}` writes them."
 DIRECTIONS = ("forward", "forward + backward")
 UNTIMED = "–"
+CURVES = {"AP": "AP, all objects", "AP_small": "AP, small objects"}
+DOTS_PER_INCH = 120
 
 
 class Results(SphinxDirective):
@@ -58,14 +64,38 @@ class Studies(Results):
 
     def lines(self, docs: Path) -> Iterator[str]:
         folder = docs / "studies"
-        runs = convergence.read_runs(folder / "convergence") if (folder / "convergence").is_dir() else []
-        if runs:
-            yield "**Does it converge faster?** The last epoch of each run, in percent; notebook 11 reads these files."
-            yield from ("", *text_block(convergence.table(runs)))
+        for canvas in sorted((folder / "convergence").glob("*px"), reverse=True):
+            yield from convergence_lines(canvas.name, convergence.read_runs(canvas))
+        if (folder / "ablation").is_dir():
+            runs = convergence.read_runs(folder / "ablation")
+            yield from ("## One change at a time", "", picture(figures.plot_ablation(runs), "AP gained by each change"))
+            yield from ("", "A dot is a seed, a bar their mean.", "", *text_block(ablation.table(runs)))
+        if (folder / "finer_maps.json").is_file():
+            content = _read(folder / "finer_maps.json")
+            yield from ("## What a finer map costs", "", picture(figures.plot_finer_maps(content), "time and memory"))
+            yield from ("", *text_block(finer_maps.table(content)))
         if (folder / "cost.json").is_file():
-            content = json.loads((folder / "cost.json").read_text(encoding="utf-8"))
-            yield "**What does it cost?** Counted and measured. Notebook 12 reads the same file."
-            yield from ("", *text_block(cost.table(content)))
+            yield from ("## What does it cost?", "", "Counted and measured. Notebook 12 reads the same file.")
+            yield from ("", *text_block(cost.table(_read(folder / "cost.json"))))
+
+
+def convergence_lines(canvas: str, runs: list[dict[str, Any]]) -> Iterator[str]:
+    """What one canvas has shown: curves, the last epoch of every run, and how many times as fast."""
+    yield from (f"## Does it converge faster? {canvas}", "")
+    yield from (picture(figures.plot_ap(runs, CURVES), "AP by epoch"), "")
+    yield "Lines are means over the seeds, bands reach from the lowest to the highest. Notebook 11 reads these files."
+    yield from ("", *text_block(analysis.factor_table(runs)), *text_block(convergence.table(runs)))
+
+
+def picture(figure: Figure, alt: str) -> str:
+    """A figure as a line of HTML that needs no file beside the page."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    return f'<img alt="{alt}" src="data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}">'
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 class Zoo(Results):
@@ -112,6 +142,8 @@ def benchmark_lines(results: dict[str, Any]) -> Iterator[str]:
         yield ""
     if "detector" in results:
         yield from detector_lines(results["detector"])
+    if "hugging_face" in results:
+        yield from hugging_face_lines(results["hugging_face"])
     if "first_call" in results:
         first, second = results["first_call"]["first"], results["first_call"]["second"]
         yield from (f"The first call in a fresh process takes {first:.2f} s, the second {1000 * second:.1f} ms.", "")
@@ -130,6 +162,22 @@ def detector_lines(detector: dict[str, Any]) -> Iterator[str]:
     yield f"|---|{'---:|' * len(names)}"
     for step in steps:
         yield f"| {step} | {' | '.join(benchmark_cell(detector[step].get(name)) for name in names)} |"
+    yield ""
+
+
+def hugging_face_lines(found: dict[str, Any]) -> Iterator[str]:
+    height, width = found["image"]
+    yield (
+        f"Models of transformers with random weights, an image of {height}×{width}, {found['threads']} threads, medians "
+        f"of {found['rounds']} rounds, {found['date']}; in brackets, how many times as fast with `use_ms_deform_attn`:"
+    )
+    yield from ("", "| milliseconds | forward | training step |", "|---|---:|---:|")
+    for name, steps in found["models"].items():
+        cells = []
+        for step in ("forward", "training step"):
+            theirs, ours = steps[step]["transformers"], steps[step]["ms_deform_attn"]
+            cells.append(f"{theirs['milliseconds']:.0f} → {ours['milliseconds']:.0f} ({ours['speedup']:.2f})")
+        yield f"| {name} | {' | '.join(cells)} |"
     yield ""
 
 

@@ -1,6 +1,7 @@
 """`defdetr lab`: which notebook, which command, whose exit code; and once in earnest."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from defdetr_ref.cli import lab, main
+from defdetr_ref.cli import lab, main, notebooks
 from tests.servers import START_SECONDS, address_of
 
 MAP = Path(__file__).parents[2] / "notebooks" / "00_map.ipynb"
@@ -20,7 +21,7 @@ class Server:
 
     started: list[list[str]]
 
-    def __init__(self, command):
+    def __init__(self, command, env):
         self.started.append(command)
         self.interrupts = 2
 
@@ -38,6 +39,7 @@ def started(monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", Server)
     monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
     monkeypatch.setattr(Server, "started", [], raising=False)
+    monkeypatch.setattr(lab, "trust", lambda folder: None)  # it writes into the user's folders
     return Server.started
 
 
@@ -56,10 +58,19 @@ def test_another_folder_without_a_browser(started, tmp_path):
 
 def test_an_installed_package_finds_the_notebooks_of_the_folder_one_is_in(started, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab, "PLACES", (tmp_path / "site-packages" / "notebooks", Path("notebooks")))
+    monkeypatch.setattr(notebooks, "PLACES", (tmp_path / "site-packages" / "notebooks", Path("notebooks")))
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "00_map.ipynb").touch()
     assert main(["lab"]) == 7 and started[0][-1] == str(Path("notebooks") / "00_map.ipynb")
+
+
+def test_only_the_notebooks_of_the_clone_are_trusted(started, tmp_path, monkeypatch):
+    trusted = []
+    monkeypatch.setattr(lab, "trust", trusted.append)
+    (tmp_path / "a.ipynb").touch()
+    main(["lab", "--notebooks", str(tmp_path)])
+    main(["lab"])
+    assert trusted == [MAP.parent]
 
 
 def test_root_is_allowed(started, monkeypatch):
@@ -82,7 +93,7 @@ def told(capsys) -> str:
 
 
 def test_an_installed_package_says_where_the_notebooks_are(started, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(lab, "PLACES", (tmp_path,))
+    monkeypatch.setattr(notebooks, "PLACES", (tmp_path,))
     assert main(["lab"]) == 2 and started == []
     assert "git clone https://" in told(capsys)
 
@@ -110,9 +121,13 @@ def test_jupyterlab_answers(tmp_path):
     process = subprocess.Popen(command, env=environment, **pipes, **options)
     try:
         address = address_of(process, r"(http://127\.0\.0\.1:\d+)/lab\S*?(\?token=\w+)")
-        for page in ("/lab/tree/00_map.ipynb", "/api/contents/00_map.ipynb"):
-            with urlopen(address[1] + page + address[2], timeout=START_SECONDS) as answer:
-                assert answer.status == 200 and b"00_map.ipynb" in answer.read()
+        page, content = (
+            urlopen(address[1] + place + address[2], timeout=START_SECONDS).read().decode("utf-8")
+            for place in ("/lab/tree/00_map.ipynb", "/api/contents/00_map.ipynb")
+        )
+        assert "00_map.ipynb" in page and "@jupyterlab/apputils-extension:announcements" in page  # switched off
+        cells = json.loads(content)["content"]["cells"]
+        assert {cell["metadata"].get("trusted") for cell in cells if cell["cell_type"] == "code"} == {True}
     finally:
         if hasattr(os, "killpg"):
             os.killpg(process.pid, 15)

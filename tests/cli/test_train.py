@@ -1,5 +1,6 @@
 """`defdetr draw` and `defdetr train`: a run, resumed, started from other weights."""
 
+import dataclasses
 import json
 
 import pytest
@@ -59,6 +60,65 @@ def test_the_same_seed_gives_the_same_weights(trained, drawn, tmp_path):
     assert torch.equal(runs[0][name], runs[1][name]) and not torch.equal(runs[0][name], runs[2][name])
 
 
+def test_what_is_left_open_is_as_at_the_start(drawn, tmp_path):
+    start = ["train", "--data", drawn, "--out", tmp_path / "run", "--device", "cpu"]
+    assert defdetr(*start, *FAST, *SMALL, "--augment", "none", "--overfit", "2", "--precision", "bf16") == 0
+    assert defdetr(*start, "--resume", "--epochs", "2") == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))
+    assert config["train"]["precision"] == "bf16" and config["train"]["epochs"] == 2
+    assert config["options"]["augment"] == "none" and config["options"]["overfit"] == 2
+    assert config["data"]["images"] == config["val_data"]["images"] == 2
+
+
+def test_overfitting_trains_and_evaluates_on_the_same_images(drawn, tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("defdetr_ref.cli.train.train", lambda *args, **options: seen.update(args=args, **options))
+    monkeypatch.setattr("defdetr_ref.cli.train.report", lambda result: None)
+    words = ["train", "--data", drawn, "--out", tmp_path / "run", "--overfit", "3", "--device", "cpu", *SMALL]
+    assert defdetr(*words) == 0
+    _, train_set, _, config = seen["args"]
+    val_set = seen["val_set"]
+    assert config.batch_size == 3 and len(train_set) == len(val_set) == 3
+    assert train_set.image_ids == val_set.image_ids == [image["id"] for image in train_set.coco["images"][:3]]
+    (image, target), (judged, same) = train_set[2], val_set[2]
+    assert torch.equal(image, judged) and target["image_id"] == same["image_id"]
+    assert train_set.transform.flip is False
+
+
+def test_every_option_of_training_is_explained_in_a_group(capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["train", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    groups = [words.index(f" {name}: --") for name in ("data", "model", "training", "run")]
+    assert groups == sorted(groups)
+    for field in dataclasses.fields(TrainConfig):
+        assert f" --{field.name.replace('_', '-')} " in words
+    for part in ("(default 0.0002)", "(default step)", "(default 10)", "(default fp32)"):
+        assert part in words
+
+
+def test_init_with_other_classes_keeps_all_but_the_class_heads(trained, drawn, tmp_path, capsys):
+    content = json.loads((drawn / "train.json").read_text(encoding="utf-8"))
+    content["categories"] = [{**one, "id": one["id"] + 3} for one in content["categories"]]
+    content["categories"][0]["name"] = "disc"
+    for one in content["annotations"]:
+        one["category_id"] += 3
+    (tmp_path / "other.json").write_text(json.dumps(content), encoding="utf-8")
+    data = ["--images", drawn / "train", "--annotations", tmp_path / "other.json", "--augment", "none"]
+    words = ["train", *data, "--out", tmp_path / "run", *FAST, "--init", trained / "last.pt", "--lr", "1e-12"]
+    capsys.readouterr()
+    assert defdetr(*words, "--backbone-lr-factor", "0") == 0
+    out = capsys.readouterr().out
+    assert "the class heads start anew, except for what they know of square, triangle, star, cross" in out
+    a, b = (checkpoints.read(folder / "last.pt") for folder in (trained, tmp_path / "run"))
+    assert b["config"]["num_classes"] == 9 and b["categories"][4] == "disc"
+    name = "encoder.layers.0.attention.value_proj.weight"
+    assert torch.allclose(a["model"][name], b["model"][name], atol=1e-6)
+    head = "decoder.class_heads.1.weight"
+    assert torch.allclose(a["model"][head][2:6], b["model"][head][5:9], atol=1e-6)
+    assert not torch.allclose(a["model"][head][1], b["model"][head][4], atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -71,7 +131,7 @@ def test_the_same_seed_gives_the_same_weights(trained, drawn, tmp_path):
 )
 def test_train_config_from_options(words, expected):
     args = build_parser().parse_args(["train", "--data", "d", "--out", "o", *words.split()])
-    tiny = {"batch_size": 16, "backbone_lr_factor": 1.0} if args.preset == "tiny" and not args.init else {}
+    tiny = {"batch_size": 16, "backbone_lr_factor": 1.0} if args.preset is None and not args.init else {}
     assert train_config(args) == TrainConfig(**{**tiny, **expected})
 
 

@@ -331,7 +331,7 @@ def test_links_are_followed_when_that_is_asked_for(hand_made, linked):
     else:
         (hand_made.images / "a").symlink_to(elsewhere, target_is_directory=True)
         hand_made.content["images"][0]["file_name"] = "a/10.png"
-    with pytest.raises(ValueError, match="leads out of the folder .*--follow-links"):
+    with pytest.raises(ValueError, match="leads out of the folder .*follow_links=True"):
         hand_made.open()
     assert hand_made.open(follow_links=True)[0][0].shape == (3, 40, 60)
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from defdetr_ref import ms_deform_attn
 from defdetr_ref.explain import record
-from defdetr_ref.explain.hugging_face import by_level
-from tests.explain import hugging_face_models as models
+from defdetr_ref.hugging_face.operators import by_level
+from tests import hugging_face_models as models
 
 transformers = pytest.importorskip("transformers")
 

@@ -18,6 +18,24 @@ RESULTS = {
         ]
     },
     "detector": {"image": [480, 640], "preset": "multi_scale", "forward": TIMES, "training step": TIMES},
+    "hugging_face": {
+        "image": [256, 320],
+        "threads": 2,
+        "rounds": 5,
+        "date": "2026-01-03",
+        "models": {
+            "Some DETR": {
+                "forward": {
+                    "transformers": {"milliseconds": 300.4, "speedup": 1.0},
+                    "ms_deform_attn": {"milliseconds": 150.0, "speedup": 2.01},
+                },
+                "training step": {
+                    "transformers": {"milliseconds": 900.0, "speedup": 1.0},
+                    "ms_deform_attn": {"milliseconds": 901.0, "speedup": 1.0},
+                },
+            }
+        },
+    },
     "first_call": {"first": 1.25, "second": 0.0125},
 }
 
@@ -31,12 +49,18 @@ def test_a_table_has_a_column_for_each_implementation():
     assert "The first call in a fresh process takes 1.25 s, the second 12.5 ms." in lines
 
 
+def test_models_of_transformers_have_a_row_each():
+    lines = list(benchmark_lines(RESULTS))
+    assert "| Some DETR | 300 → 150 (2.01) | 900 → 901 (1.00) |" in lines
+    assert any("an image of 256×320, 2 threads, medians of 5 rounds, 2026-01-03" in line for line in lines)
+
+
 def test_the_machine_is_named():
     name, made = list(machine_lines(RESULTS))[::2]
     assert name == "**Some CPU**" and made == "PyTorch 2.4, 3 threads, medians of 7 rounds, 2026-01-02."
 
 
-@pytest.mark.parametrize("missing", ["operator", "detector", "first_call"])
+@pytest.mark.parametrize("missing", ["operator", "detector", "hugging_face", "first_call"])
 def test_what_was_not_measured_is_left_out(missing):
     less = {name: content for name, content in RESULTS.items() if name != missing}
     assert len(list(benchmark_lines(less))) < len(list(benchmark_lines(RESULTS)))

@@ -1,12 +1,13 @@
 """Rates, groups of parameters, clipping; and that training learns."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
 from defdetr_ref.training import TrainConfig, lr_factor, parameter_groups
+from defdetr_ref.training.config import LATER_FIELDS
 from defdetr_ref.training.optimisation import warming_average
 from tests.training.runs import CONFIG, TRAIN_IMAGES, new_model, run
 
@@ -92,6 +93,11 @@ def test_training_learns(tmp_path, sets):
         {"schedule": "linear"},
         {"ema_decay": 1.0},
         {"batch_size": -2},
+        {"batch_size": 4, "accumulate": 3},
+        {"accumulate": 0},
+        {"save_every": -1.0},
+        {"timeout": 0.0},
+        {"precision": "fp16"},
     ],
 )
 def test_impossible_values_are_named(wrong):
@@ -109,3 +115,8 @@ def test_the_running_average_warms_up(decay, steps, share):
     torch.testing.assert_close(averaged[0], torch.tensor([[3 - 2 * share, 6 - share]]))
     torch.testing.assert_close(averaged[1], torch.tensor([8 - 10 * share]))
     assert torch.equal(current[1], torch.tensor([8.0]))
+
+
+def test_later_fields_do_not_change_what_stored_results_say():
+    assert set(asdict(TrainConfig())) - set(TrainConfig().identity()) == set(LATER_FIELDS)
+    assert TrainConfig(lr=0.1, accumulate=4).identity() == {**TrainConfig(lr=0.1).identity(), "accumulate": 4}

@@ -15,9 +15,12 @@ from typing import Any
 
 import torch
 
+from defdetr_ref.course.card import Card, Progress
 from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, call, name_of, trial
 from defdetr_ref.course.exercises.checking import expect_close, expect_equal, expect_predictions, expect_same
 from defdetr_ref.course.exercises.exercise import Exercise, Mistake, rewritten
+from defdetr_ref.course.lessons import LESSONS
+from defdetr_ref.course.progress import keep_solved, progress_file, read_solved
 
 __all__ = [
     "Exercise",
@@ -25,6 +28,7 @@ __all__ = [
     "Mistake",
     "WrongAnswer",
     "call",
+    "card",
     "check",
     "expect_close",
     "expect_equal",
@@ -34,6 +38,7 @@ __all__ = [
     "find",
     "hint",
     "names",
+    "progress",
     "solution",
 ]
 
@@ -68,9 +73,37 @@ def check(name: str, answer: Any) -> Any:
             sentence += f"{'' if sentence.endswith(('.', '?')) else '.'} Hint: {told}"
         raise WrongAnswer(sentence) from None
     print(f"{name}: right.")
+    try:
+        keep_solved(name)
+    except (OSError, ValueError) as error:  # of no weight for the lesson
+        print(f"(Your progress is not kept: {error}.)")
     if printed:
         print(f"(It prints while it runs, which a check keeps back: {' '.join(printed.split())[:60]!r}.)")
     return answer
+
+
+def progress() -> Progress:
+    """Which exercises are solved and which lesson is next, as a table.
+
+    A solved exercise is remembered in a file in the system's folder for a user's data, or in the one that the
+    environment variable DEFDETR_PROGRESS names; set to nothing, none is kept.
+    """
+    exercises = {number: tuple(exercise.name for exercise in of_notebook(number)) for number in _numbers()}
+    try:
+        return Progress(exercises, read_solved(progress_file()))
+    except (OSError, ValueError) as error:
+        return Progress(exercises, frozenset(), f"Progress is not known: {error}.")
+
+
+def card(number: str) -> Card:
+    """What stands at the top of notebook "04": how long it takes, what of it is solved, which lesson is next.
+
+    Raises ValueError if there is no such lesson.
+    """
+    lessons = {lesson.number: lesson for lesson in LESSONS}
+    if number not in lessons:
+        raise ValueError(f"there is no lesson {number!r}; the course has {', '.join(lessons)}")
+    return Card(lessons[number], progress())
 
 
 def failing(name: str) -> Failing:

@@ -35,17 +35,16 @@ TOKENS = Exercise(
     hint="A map of stride 8 has a pixel for every 8 × 8 pixels begun: both sides are divided and rounded up.",
 )
 
-# Two images of at most 192 × 256 pixels through the notebook's model: C = 96, M = 4 heads, L = 3 levels, K = 4 points.
+# Two images of at most 96 × 128 pixels through zoo:shapes: C = 96, M = 4 heads, L = 3 levels, K = 4 points.
 SHAPES = {
-    "images": (2, 3, 192, 256),
-    "mask": (2, 192, 256),
-    "C3": (2, 96, 24, 32),
-    "C4": (2, 192, 12, 16),
-    "C5": (2, 256, 6, 8),
-    "tokens": (2, 1008, 96),
-    "memory": (2, 1008, 96),
+    "images": (2, 3, 96, 128),
+    "mask": (2, 96, 128),
+    "C3": (2, 96, 12, 16),
+    "C4": (2, 192, 6, 8),
+    "tokens": (2, 252, 96),
+    "memory": (2, 252, 96),
     "object queries": (2, 30, 96),
-    "encoder points": (2, 1008, 4, 3, 4, 2),
+    "encoder points": (2, 252, 4, 3, 4, 2),
     "decoder points": (2, 30, 4, 3, 4, 2),
     "pred_logits": (2, 30, 6),
     "pred_boxes": (2, 30, 4),

@@ -1,4 +1,4 @@
-"""Pictures of the convergence study: what each model reached, epoch by epoch, with the seeds as a band."""
+"""Pictures of the studies: what each model reached, epoch by epoch, with the seeds as a band; what a change brings."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,19 +7,25 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from defdetr_ref.explain.style import OKABE_ITO, finish_chart, panels
+from defdetr_ref.studies.ablation import CLAIMS, Claim, difference
+from defdetr_ref.studies.finer_maps import CASES
+from defdetr_ref.studies.plan import best_rates
+from defdetr_ref.studies.variants import VARIANTS
 
 Runs = Sequence[Mapping[str, Any]]  # contents of the study's files, see defdetr_ref.studies.convergence
 
 PANEL_INCHES = (3.6, 2.9)
-STYLES = {  # model -> (what the legend says, colour, marker)
-    "deformable": ("Deformable DETR", OKABE_ITO[4], "o"),
-    "dense": ("DETR (dense)", OKABE_ITO[5], "s"),
+STYLES = {  # model -> (colour, marker); what the legend says is the variant's label
+    "deformable": (OKABE_ITO[4], "o"),
+    "deformable-16": (OKABE_ITO[1], "^"),
+    "detr-16": (OKABE_ITO[5], "s"),
+    "detr-8": (OKABE_ITO[6], "D"),
 }
 SIZES = {"AP_small": "small objects", "AP_medium": "medium objects", "AP_large": "large objects"}
 PER_CENT = 100
+EPOCHS_SHOWN = (0, 1, 2, 5, 10, 20, 50, 100)
 LEAST_AP_AXIS = 5  # per cent, so that curves near zero stay there
 
 
@@ -39,12 +45,10 @@ def by_epoch(
     return np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=float)
 
 
-def epochs_to_reach(curve: Sequence[float] | np.ndarray, goal: float, falling: bool = False) -> int | None:
-    """The first epoch, counted from 0, whose value is at least `goal`; None if there is none.
-
-    falling: at most `goal`, as for a loss.
-    """
-    return next((epoch for epoch, value in enumerate(curve) if (value <= goal if falling else value >= goal)), None)
+def models_of(runs: Runs) -> list[str]:
+    """Those of STYLES that have final runs, in its order."""
+    found = {one["run"]["model"] for one in runs if one["run"]["stage"] == "final"}
+    return [model for model in STYLES if model in found]
 
 
 def plot_ap(runs: Runs, names: Mapping[str, str] = {"AP": "AP"}) -> Figure:
@@ -88,35 +92,74 @@ def plot_focus(runs: Runs, what: str = "entropy") -> Figure:
 
 
 def plot_search(runs: Runs) -> Figure:
-    """The training loss at the end of every search run against its learning rate; the chosen rate is filled."""
-    figure, axes = panels(1, 1, PANEL_INCHES)
-    ax = axes[0, 0]
-    for model, (label, colour, marker) in STYLES.items():
+    """AP at the end of every search run against its rate, a point for each seed; a ring around the chosen rate's."""
+    rates_chosen = best_rates(runs)
+    chosen = {model: rates_chosen[model] for model in STYLES if model in rates_chosen}
+    figure, axes = panels(1, len(chosen), PANEL_INCHES)
+    for ax, (model, rate) in zip(axes[0], chosen.items(), strict=True):
+        colour, marker = STYLES[model]
         found = sorted(
-            (one["run"]["lr"], one["epochs"][-1]["total"])
+            (one["run"]["lr"], PER_CENT * (one["epochs"][-1]["AP"] or 0.0))
             for one in runs
             if one["run"]["stage"] == "search" and one["run"]["model"] == model
         )
-        chosen = min(range(len(found)), key=lambda number: found[number][1])
-        line = {"color": colour, "marker": marker, "linewidth": 1.6}
-        ax.plot(*zip(*found, strict=True), label=label, markerfacecolor="white", gid="curve", **line)
-        ax.plot(*found[chosen], linestyle="none", color=colour, marker=marker, markersize=9, gid="chosen")
-    ax.set_xscale("log")
-    rates = sorted({one["run"]["lr"] for one in runs if one["run"]["stage"] == "search"})
-    ax.set_xticks(rates, [f"{rate:g}" for rate in rates], minor=False)
-    ax.minorticks_off()
-    finish_chart(ax, "training loss after the short run", "learning rate")
+        ax.plot(*zip(*found, strict=True), linestyle="none", color=colour, marker=marker, gid="seeds")
+        rings = [point for point in found if point[0] == rate]
+        ax.plot(*zip(*rings, strict=True), linestyle="none", marker="o", markersize=14, markerfacecolor="none",
+                color="black", gid="chosen")  # fmt: skip
+        ax.set_xscale("log")
+        rates = sorted({lr for lr, _ in found})
+        ax.set_xticks(rates, [f"{lr:g}" for lr in rates], minor=False)
+        ax.minorticks_off()
+        ax.set_ylim(0)
+        finish_chart(ax, f"{VARIANTS[model].label}: AP after the search, %", "learning rate")
+    return figure
+
+
+def plot_ablation(runs: Runs, claims: Sequence[Claim] = CLAIMS, name: str = "AP") -> Figure:
+    """What each change brings, in per cent of `name`: a dot for each seed, a bar at their mean; 0 is no change."""
+    rows = [(claim, difference(runs, claim, name)) for claim in claims]
+    rows = [(claim, found) for claim, found in rows if len(found)][::-1]  # the first on top
+    figure, axes = panels(1, 1, (7.2, 0.8 + 0.36 * len(rows)))
+    ax = axes[0, 0]
+    for place, (_, found) in enumerate(rows):
+        ax.plot(found, np.full(len(found), place), linestyle="none", marker="o", color=OKABE_ITO[4], gid="seeds")
+        ax.plot([found.mean()] * 2, [place - 0.3, place + 0.3], color="black", linewidth=2, gid="mean")
+    ax.axvline(0, color="grey", linewidth=1)
+    ax.set_yticks(range(len(rows)), [claim.what for claim, _ in rows])
+    finish_chart(ax, "", f"{name.replace('_', ' ')} gained, %")
+    return figure
+
+
+def plot_finer_maps(content: Mapping[str, Any]) -> Figure:
+    """Milliseconds and MiB of one encoder layer by the number of tokens, both axes logarithmic."""
+    figure, axes = panels(1, 2, PANEL_INCHES)
+    styles = dict(zip(CASES, ((OKABE_ITO[5], "s"), (OKABE_ITO[6], "D"), (OKABE_ITO[4], "o")), strict=True))
+    for ax, (name, title, scale) in zip(
+        axes[0], (("seconds", "forward + backward, ms", 1000), ("peak_mib", "peak of memory, MiB", 1)), strict=True
+    ):
+        for case, (colour, marker) in styles.items():
+            rows = [row for row in content["rows"] if row["case"] == case and name in row]
+            tokens, values = [row["tokens"] for row in rows], [max(1.0, scale * row[name]) for row in rows]
+            ax.plot(tokens, values, color=colour, marker=marker, markersize=4, label=case, gid="curve")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        finish_chart(ax, title, "tokens")
     return figure
 
 
 def _draw_models(ax: Axes, runs: Runs, read: Callable[[Mapping[str, Any]], float | None]) -> None:
     """For each model the mean over the seeds as a line, and from the lowest to the highest seed as a band."""
-    for model, (label, colour, marker) in STYLES.items():
+    for model in models_of(runs):
+        colour, marker = STYLES[model]
         values = by_epoch(runs, model, read)  # (seed, epoch)
         epochs = np.flatnonzero(~np.isnan(values).all(0))
         values = values[:, epochs]
         ax.fill_between(
             epochs, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0, label="_", gid="band"
         )
-        ax.plot(epochs, values.mean(0), color=colour, marker=marker, markersize=3.5, label=label, gid="curve")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        label = VARIANTS[model].label
+        ax.plot(epochs, values.mean(0), color=colour, marker=marker, markersize=3, label=label, gid="curve")
+    ax.set_xscale("symlog", linthresh=1)  # epoch 0 has a place, and ten times as many epochs fit
+    ax.set_xticks(EPOCHS_SHOWN, EPOCHS_SHOWN)
+    ax.minorticks_off()

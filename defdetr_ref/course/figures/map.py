@@ -4,26 +4,11 @@ from dataclasses import dataclass
 from html import escape
 from string import Template
 
+from defdetr_ref.course.lessons import LESSONS
 from defdetr_ref.explain.style import INK, OKABE_ITO, text_colour
 
-NOTEBOOKS = (  # file names without their ending, in reading order; a notebook's number is its place
-    "00_map",
-    "01_reading_between_pixels",
-    "02_attention_without_keys",
-    "03_sampling_offsets",
-    "04_multi_scale_attention",
-    "05_reference_points",
-    "06_from_query_to_box",
-    "07_box_refinement",
-    "08_two_stages",
-    "09_matching_and_focal_loss",
-    "10_train_a_detector",
-    "11_detr_against_deformable_detr",
-    "12_what_it_costs",
-    "13_write_the_kernel",
-    "14_relatives",
-)
-WIDTH, HEIGHT = 960, 556  # of the drawing, in its own units
+NOTEBOOKS = tuple(lesson.file for lesson in LESSONS)  # a notebook's number is its place
+WIDTH, HEIGHT = 960, 640  # of the drawing, in its own units
 BOX_WIDTH, BOX_HEIGHT = 186, 64
 MODEL, ATTENTION, TRAINING, BEYOND = OKABE_ITO[1], OKABE_ITO[0], "#D9D9D9", OKABE_ITO[3]
 
@@ -65,11 +50,12 @@ BOXES = (
     MapBox(12, "What it costs", "FLOPs are not time", 269, 460, BEYOND),
     MapBox(13, "The kernel", "a thread for each sum", 505, 460, BEYOND),
     MapBox(14, "Relatives", "local, sparse, low rank", 741, 460, BEYOND),
+    MapBox(15, "What it learned", "asked by measurements", 387, 544, BEYOND),
 )
 FRAMES = (
     Frame("The model, and what trains it", 30, 232),
     Frame("Inside the attention of encoder and decoder (orange edge)", 300, 104),
-    Frame("The whole, compared and taken apart", 440, 104),
+    Frame("The whole, compared, taken apart and asked", 440, 188),
 )
 FRAME_MARGIN = 10
 # Through these places each arrow runs.

@@ -5,14 +5,17 @@ import pytest
 
 from defdetr_ref.course.figures.convergence import (
     by_epoch,
-    epochs_to_reach,
     final_runs_of,
+    models_of,
+    plot_ablation,
     plot_ap,
     plot_ap_by_size,
+    plot_finer_maps,
     plot_focus,
     plot_loss,
     plot_search,
 )
+from defdetr_ref.studies.ablation import Claim
 
 
 def run(model, seed, aps, stage="final", lr=1e-3, loss=9.0):
@@ -28,13 +31,13 @@ def run(model, seed, aps, stage="final", lr=1e-3, loss=9.0):
 
 
 RUNS = [
-    run("dense", 1, [0.0, 0.02, 0.04]),
-    run("dense", 0, [0.01, 0.02, 0.02]),
+    run("detr-16", 1, [0.0, 0.02, 0.04]),
+    run("detr-16", 0, [0.01, 0.02, 0.02]),
     run("deformable", 0, [0.1, 0.2, 0.3]),
     run("deformable", 1, [0.2, 0.3, 0.2]),
     run("deformable", 2, [0.3, 0.4, 0.4]),
-    *(run("dense", 9, [0.0], "search", lr, loss) for lr, loss in ((2e-3, 7.0), (1e-3, 8.0), (4e-3, 9.0))),
-    *(run("deformable", 9, [0.0], "search", lr, loss) for lr, loss in ((2e-3, 4.0), (1e-3, 3.0))),
+    *(run("detr-16", 9, [ap], "search", lr) for lr, ap in ((2e-3, 0.2), (2e-3, 0.05), (1e-3, 0.1))),
+    *(run("deformable", 9, [ap], "search", lr) for lr, ap in ((1e-3, 0.1), (2e-3, 0.3))),
 ]
 
 
@@ -43,26 +46,20 @@ def drawn(ax, gid):
 
 
 def test_final_runs_come_by_seed():
-    assert [one["run"]["seed"] for one in final_runs_of(RUNS, "dense")] == [0, 1]
-    with pytest.raises(ValueError, match="no final run of the model 'sparse'"):
-        final_runs_of(RUNS, "sparse")
+    assert [one["run"]["seed"] for one in final_runs_of(RUNS, "detr-16")] == [0, 1]
+    with pytest.raises(ValueError, match="no final run of the model 'detr-8'"):
+        final_runs_of(RUNS, "detr-8")
 
 
 def test_values_by_seed_and_epoch():
-    found = by_epoch(RUNS, "dense", lambda row: row.get("AP"))
+    found = by_epoch(RUNS, "detr-16", lambda row: row.get("AP"))
     np.testing.assert_array_equal(found, [[np.nan, 0.01, 0.02, 0.02], [np.nan, 0.0, 0.02, 0.04]])
-
-
-def test_the_first_epoch_that_reaches_a_goal():
-    assert epochs_to_reach([np.nan, 0.1, 0.3, 0.2], 0.2) == 2
-    assert epochs_to_reach([np.nan, 0.1], 0.2) is None
-    assert epochs_to_reach(np.array([np.nan, 9.0, 6.0, 5.0]), 6.0, falling=True) == 2
 
 
 def test_ap_is_the_mean_with_the_seeds_as_a_band():
     (ax,) = plot_ap(RUNS).axes
     deformable, dense = drawn(ax, "curve")
-    assert [line.get_label() for line in (deformable, dense)] == ["Deformable DETR", "DETR (dense)"]
+    assert [line.get_label() for line in (deformable, dense)] == ["Deformable DETR", "DETR, stride 16"]
     np.testing.assert_allclose(deformable.get_ydata(), [20, 30, 30])
     np.testing.assert_allclose(deformable.get_xdata(), [1, 2, 3])  # epoch 0 was not evaluated
     np.testing.assert_allclose(dense.get_ydata(), [0.5, 2, 3])
@@ -96,10 +93,42 @@ def test_focus_is_the_mean_of_the_layers_from_epoch_zero():
     assert "spread" in spread.get_title() and "entropy" in decoder.get_title()
 
 
-def test_the_search_marks_the_rate_with_the_lowest_loss():
-    (ax,) = plot_search(RUNS).axes
-    deformable, dense = drawn(ax, "curve")
-    assert list(dense.get_xdata()) == [1e-3, 2e-3, 4e-3] and list(dense.get_ydata()) == [8, 7, 9]
-    assert list(deformable.get_ydata()) == [3, 4]
-    chosen = drawn(ax, "chosen")
-    assert [line.get_xdata()[0] for line in chosen] == [1e-3, 2e-3]
+def test_models_that_were_not_run_are_left_out():
+    assert models_of(RUNS) == ["deformable", "detr-16"]
+
+
+def test_epochs_that_were_not_evaluated_are_skipped():
+    rows = run("detr-16", 1, [0.1, 0.2, 0.3])
+    rows["epochs"][2]["AP"] = None
+    (ax,) = plot_ap([rows]).axes
+    assert drawn(ax, "curve")[0].get_xdata().tolist() == [1, 3]
+
+
+def test_the_search_shows_every_seed_and_rings_the_chosen_rate():
+    deformable, dense = plot_search(RUNS).axes
+    assert dense.get_title() == "DETR, stride 16: AP after the search, %"
+    (seeds,) = drawn(dense, "seeds")
+    assert sorted(zip(seeds.get_xdata(), seeds.get_ydata(), strict=True)) == [(1e-3, 10), (2e-3, 5), (2e-3, 20)]
+    (ring,) = drawn(dense, "chosen")
+    assert set(ring.get_xdata()) == {1e-3}  # the worse seed counts
+    (ring,) = drawn(deformable, "chosen")
+    assert list(ring.get_xdata()) == [2e-3]
+
+
+def test_an_ablation_has_a_dot_for_each_seed_and_a_bar_at_their_mean():
+    claims = [Claim("more points", "one-point", "deformable", "", 1), Claim("an FPN", "deformable", "fpn", "", 0)]
+    runs = [run("one-point", 0, [0.05]), run("one-point", 1, [0.3]), *RUNS]
+    (ax,) = plot_ablation(runs, claims).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["more points"]  # no run with an FPN
+    (seeds,), (mean,) = drawn(ax, "seeds"), drawn(ax, "mean")
+    np.testing.assert_allclose(seeds.get_xdata(), [25, -10])
+    np.testing.assert_allclose(mean.get_xdata(), [7.5, 7.5])
+
+
+def test_finer_maps_end_where_memory_ends():
+    row = {"case": "dense", "side": 6, "tokens": 36}
+    rows = [{**row, "seconds": 0.002, "peak_mib": 5.0}, {**row, "tokens": 144, "out_of_memory": True}]
+    time, memory = plot_finer_maps({"rows": rows}).axes
+    assert drawn(time, "curve")[0].get_xdata() == [36] and drawn(time, "curve")[0].get_ydata() == [2.0]
+    assert drawn(memory, "curve")[0].get_ydata() == [5.0]
+    assert time.get_xscale() == time.get_yscale() == "log"

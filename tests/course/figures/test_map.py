@@ -36,7 +36,7 @@ def test_each_notebook_but_the_map_itself_is_linked_once_by_its_number():
 
 def test_links_lead_to_the_notebooks_that_are_there():
     there = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.ipynb"))
-    assert list(NOTEBOOKS) == there, "NOTEBOOKS in defdetr_ref/course/figures/map.py must name the files of notebooks/"
+    assert list(NOTEBOOKS) == there, "defdetr_ref/course/lessons.py must name the files of notebooks/"
 
 
 def test_names_begin_with_their_number_and_numbers_must_exist():

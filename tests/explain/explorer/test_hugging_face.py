@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from defdetr_ref.explain.explorer.exploration import explore
-from tests.explain import hugging_face_models as models
+from tests import hugging_face_models as models
 
 Explorer = pytest.importorskip("defdetr_ref.explain.explorer.widget", exc_type=ImportError).Explorer
 transformers = pytest.importorskip("transformers")

@@ -24,8 +24,8 @@ def rt_detr(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
     return transformers.RTDetrForObjectDetection(_rt_detr_config(transformers, transformers.RTDetrConfig)), {}
 
 
-def rt_detr_v2(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
-    config = _rt_detr_config(transformers, transformers.RTDetrV2Config)
+def rt_detr_v2(transformers: Any, **overrides: Any) -> tuple[nn.Module, dict[str, Any]]:
+    config = _rt_detr_config(transformers, transformers.RTDetrV2Config, **overrides)
     return transformers.RTDetrV2ForObjectDetection(config), {}
 
 
@@ -49,18 +49,33 @@ def _rt_detr_config(transformers: Any, config_class: type, **overrides: Any) -> 
     )  # fmt: skip
 
 
+def deimv2(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """Its levels have different numbers of points, as those of D-FINE."""
+    config = _rt_detr_config(transformers, transformers.Deimv2Config, decoder_n_points=[1, 2, POINTS])
+    return transformers.Deimv2ForObjectDetection(config), {}
+
+
 def grounding_dino(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
+    config = _grounding_config(transformers, transformers.GroundingDinoConfig)
+    return transformers.GroundingDinoForObjectDetection(config), {"input_ids": torch.tensor([[1, 7, 9, 4, 2]])}
+
+
+def mm_grounding_dino(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
+    config = _grounding_config(transformers, transformers.MMGroundingDinoConfig)
+    return transformers.MMGroundingDinoForObjectDetection(config), {"input_ids": torch.tensor([[1, 7, 9, 4, 2]])}
+
+
+def _grounding_config(transformers: Any, config_class: type) -> Any:
     text = transformers.BertConfig(
         vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24,
         max_position_embeddings=32,
     )  # fmt: skip
-    config = transformers.GroundingDinoConfig(
-        backbone_config=_swin(transformers), text_config=text, use_timm_backbone=False, d_model=D_MODEL,
+    return config_class(
+        backbone_config=_swin(transformers), text_config=text, d_model=D_MODEL,
         encoder_layers=2, decoder_layers=2, encoder_attention_heads=HEADS, decoder_attention_heads=HEADS,
         encoder_ffn_dim=24, decoder_ffn_dim=24, encoder_n_points=POINTS, decoder_n_points=POINTS, num_feature_levels=3,
         num_queries=7, max_text_len=8,
     )  # fmt: skip
-    return transformers.GroundingDinoForObjectDetection(config), {"input_ids": torch.tensor([[1, 7, 9, 4, 2]])}
 
 
 def mask2former(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
@@ -81,6 +96,20 @@ def oneformer(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
         text_encoder_vocab_size=50,
     )  # fmt: skip
     return transformers.OneFormerForUniversalSegmentation(config), {"task_inputs": torch.tensor([[1, 3, 2, 4, 2]])}
+
+
+def lw_detr(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """The one with twice as many heads in its deformable attention as elsewhere."""
+    backbone = transformers.LwDetrViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=96, pretrain_image_size=96,
+        patch_size=16, num_windows=4, window_block_indices=[0], out_indices=[1, 2],
+    )  # fmt: skip
+    config = transformers.LwDetrConfig(
+        backbone_config=backbone, projector_scale_factors=[2.0, 0.5], d_model=D_MODEL, decoder_ffn_dim=24,
+        decoder_n_points=POINTS, decoder_layers=2, decoder_self_attention_heads=HEADS // 2,
+        decoder_cross_attention_heads=HEADS, num_queries=7, group_detr=1, num_labels=6,
+    )  # fmt: skip
+    return transformers.LwDetrForObjectDetection(config), {}
 
 
 def _resnet(transformers: Any, out_features: list[str]) -> Any:

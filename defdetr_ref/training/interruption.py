@@ -1,0 +1,67 @@
+"""Ctrl-C while training: what is under way is finished and saved first."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SAME_PRESS = 2.0  # seconds; torchrun passes Ctrl-C on to processes that have received it already
+NOTICE = b"\nfinishing this step, then saving; press Ctrl-C again to stop at once, which loses what is not saved\n"
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C stopped the training; its message says what is saved, what is lost and how to go on."""
+
+
+class Interruptions:
+    """While it is entered, Ctrl-C waits for the end of a block that is `deferred`; pressed again, it does not.
+
+    speaks: whether this process says so on the terminal.
+
+    Python delivers signals to the main thread alone; in any other, Ctrl-C stays what it is.
+    """
+
+    def __init__(self, speaks: bool) -> None:
+        self.speaks = speaks
+        self.requested = False  # within a deferred block
+        self._deferring = False
+        self._pressed_at: float | None = None
+
+    def __enter__(self) -> "Interruptions":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._before)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Raises KeyboardInterrupt at its end if Ctrl-C was pressed meanwhile."""
+        self._deferring = True
+        try:
+            yield
+        finally:
+            self._deferring = False
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self._pressed_at is not None and now - self._pressed_at < SAME_PRESS:
+            return
+        is_first, self._pressed_at = self._pressed_at is None, now
+        if not (self._deferring and is_first):
+            raise KeyboardInterrupt
+        self.requested = True
+        if self.speaks:
+            os.write(2, NOTICE)  # not print: a signal may arrive in the middle of another one
+
+
+def ignore_interrupts(worker: int) -> None:
+    """For processes that load images: their parent, which receives the same Ctrl-C, ends them when it is ready."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
