@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import logging
 import os
 import random
 import tempfile
@@ -66,6 +67,7 @@ class Campaign:
 
     def _target(self, folder: Path):
         warnings.simplefilter("ignore")  # Pillow and PyTorch warn of much that is refused a moment later
+        logging.getLogger("defdetr_ref").setLevel(logging.ERROR)
         return importlib.import_module(f"tests.fuzz.{self.target}").Target(folder)
 
     def _rng(self, number: int) -> random.Random:

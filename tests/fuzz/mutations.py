@@ -9,7 +9,8 @@ NAN, INFINITY = float("nan"), float("inf")
 ODD_VALUES = [
     None, True, False, 0, 1, -1, 2, 0.0, 1.0, 0.5, -0.5, 1e-320, 1e308, -1e308, NAN, INFINITY, -INFINITY,
     2**31, 2**53, 2**53 + 1, 2**63, -(2**63), 10**30, 10**400, 10**5000,
-    "", "0", "1", "10", "nan", "\0", "\ud800", "a" * 5000, "../10.png", "/etc/hostname", "..", ".", "a/../10.png", "10.png",
+    "", "0", "1", "10", "nan", "\0", "\ud800", "a" * 5000, "10.png",
+    "../10.png", "/etc/hostname", "..", ".", "a/../10.png",
     [], {}, [1], [[]], {"a": 1}, [1, 2, 3, 4], ["1", "2", "3", "4"], [NAN] * 4, [1e39, 1, 2, 2], [10**400, 1, 2, 2],
     {"small": [0, 1]}, {"small": [0, 1], "medium": [1, 2], "large": [2, NAN]}, {"counts": "abc", "size": [1, 2]},
 ]  # fmt: skip
@@ -44,7 +45,7 @@ def spoil_bytes(data: bytes, rng: random.Random, others: list[bytes]) -> bytes:
 
 
 def spoil_tree(tree: Any, rng: random.Random) -> Any:
-    """A few changes of json's values: odd ones in place of good ones, keys and entries removed, doubled or exchanged."""
+    """A few changes of json's values: odd ones for good ones, keys and entries removed, doubled or exchanged."""
     tree = copy.deepcopy(tree)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 6))):
         places = list(_places(tree))

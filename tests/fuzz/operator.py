@@ -10,6 +10,7 @@ from defdetr_ref import ms_deform_attn
 from tests.ops.cases import HERE, assert_agrees_with_loops, make_inputs
 
 ODD_SHAPES = [[], [(0, 3)], [(2, -1)], [(2.5, 3)], "ab", None, [(2, 3, 4)], torch.zeros(2, 2), [(10**9, 10**9)]]
+ONE_BEFORE = -0.5  # in pixels, which begin at 0: the centre of a pixel before the first
 FAR = [float("nan"), float("inf"), -float("inf"), 1e30, -1e30, 1e9]
 
 
@@ -28,7 +29,8 @@ class Target:
             return self._spoilt(rng, shapes, list(inputs))
         value, locations, weights = inputs
         backend = rng.choice(self.backends)
-        assert_agrees_with_loops(backend, shapes, value, moved(locations, shapes, rng), weights)
+        locations = moved(locations, shapes, rng, before_the_map=backend != "torch")
+        assert_agrees_with_loops(backend, shapes, value, locations, weights)
         return f"{backend} agrees"
 
     def _spoilt(self, rng: random.Random, shapes: list, inputs: list) -> str:
@@ -48,8 +50,9 @@ class Target:
         return "taken as it is"
 
 
-def moved(locations: Tensor, shapes: list[tuple[int, int]], rng: random.Random) -> Tensor:
-    """Some points put where mistakes hide: on pixel centres, on the border, half a pixel outside, nowhere.
+def moved(locations: Tensor, shapes: list[tuple[int, int]], rng: random.Random, before_the_map: bool) -> Tensor:
+    """Some points put where mistakes hide: on pixel centres, on the border, half a pixel outside, nowhere; also, with
+    `before_the_map`, exactly one pixel before it, where `grid_sample` takes the slope of what begins there already.
 
     A pixel's centre is at (i + ½) / size. There a slope jumps, so coordinates are exact only where size is a power of
     two; elsewhere rounding would decide between two right answers.
@@ -63,7 +66,9 @@ def moved(locations: Tensor, shapes: list[tuple[int, int]], rng: random.Random) 
                 if kind < 0.1:
                     flat[point, level, 0, axis] = rng.choice(FAR)
                 elif kind < 0.3 and size & (size - 1) == 0:
-                    flat[point, level, 0, axis] = (rng.randint(-1, size) + rng.choice((0.0, 0.5, 1.0))) / size
+                    place = rng.randint(-1, size) + rng.choice((0.0, 0.5, 1.0))
+                    if place != ONE_BEFORE or before_the_map:
+                        flat[point, level, 0, axis] = place / size
     return locations
 
 

@@ -23,10 +23,12 @@ def good_files() -> list[bytes]:
     exif[ExifTags.Base.Orientation] = 6
     settings = [
         (rgb, "PNG", {}), (rgb, "PNG", {"exif": exif}), (rgb.convert("P"), "PNG", {}), (rgb.convert("1"), "PNG", {}),
-        (rgb.convert("RGBA"), "PNG", {}), (deep, "PNG", {"exif": exif}), (rgb, "JPEG", {}), (rgb, "JPEG", {"exif": exif}),
+        (rgb.convert("RGBA"), "PNG", {}), (deep, "PNG", {"exif": exif}), (rgb, "JPEG", {}),
+        (rgb, "JPEG", {"exif": exif}),
         (rgb.convert("CMYK"), "JPEG", {}), (rgb, "JPEG", {"progressive": True}), (rgb, "TIFF", {"exif": exif}),
         (rgb, "TIFF", {"compression": "tiff_lzw"}), (deep, "TIFF", {}), (rgb.convert("F"), "TIFF", {}),
-        (rgb.convert("I"), "TIFF", {}), (rgb, "BMP", {}), (rgb.convert("P"), "GIF", {}), (rgb, "PPM", {}), (deep, "PPM", {}),
+        (rgb.convert("I"), "TIFF", {}), (rgb, "BMP", {}), (rgb.convert("P"), "GIF", {}), (rgb, "PPM", {}),
+        (deep, "PPM", {}),
         (rgb, "WEBP", {"exif": exif}), (rgb, "JPEG2000", {}), (deep, "JPEG2000", {}), (rgb, "TGA", {}),
     ]  # fmt: skip
     files = []
