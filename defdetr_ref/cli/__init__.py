@@ -1,4 +1,4 @@
-"""The command line: `defdetr draw · train · eval · detect · convert · export · demo · lab · course · grade · study · zoo`.
+"""The command line: `defdetr draw · train · eval · detect · convert · export · demo · lab · course · study · …`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.

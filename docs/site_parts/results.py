@@ -168,8 +168,9 @@ def detector_lines(detector: dict[str, Any]) -> Iterator[str]:
 def hugging_face_lines(found: dict[str, Any]) -> Iterator[str]:
     height, width = found["image"]
     yield (
-        f"Models of transformers with random weights, an image of {height}×{width}, {found['threads']} threads, medians "
-        f"of {found['rounds']} rounds, {found['date']}; in brackets, how many times as fast with `use_ms_deform_attn`:"
+        f"Models of transformers with random weights, an image of {height}×{width}, {found['threads']} threads, "
+        f"medians of {found['rounds']} rounds, {found['date']}; in brackets, how many times as fast with "
+        "`use_ms_deform_attn`:"
     )
     yield from ("", "| milliseconds | forward | training step |", "|---|---:|---:|")
     for name, steps in found["models"].items():
