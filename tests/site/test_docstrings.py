@@ -100,7 +100,7 @@ def unexplained(thing: Any) -> dict[str, list[str]]:
     """Parameters without a line of their own: of a function, or of a class and its public methods."""
     if dataclasses.is_dataclass(thing) and inspect.isclass(thing):
         found = {"": unexplained_fields(thing)}
-    elif inspect.isclass(thing) and issubclass(thing, Exception):
+    elif inspect.isclass(thing) and issubclass(thing, BaseException):
         return {}  # raised by the package, made by no reader
     elif inspect.isclass(thing):
         found = {"": unexplained_parameters(thing, inspect.getdoc(thing) or "")}
