@@ -54,6 +54,7 @@ def test_the_next_lesson_is_the_first_behind_with_something_to_solve(record):
     record.parent.mkdir()
     record.write_text(json.dumps({"solved": solved}), encoding="utf-8")
     assert exercises.progress().next_lesson("00").number == "03"
+    assert exercises.progress().next_lesson("05").number == "06"
     assert exercises.progress().next_lesson(LESSONS[-1].number).number == "00"  # skipped, so it comes last
     record.write_text(json.dumps({"solved": exercises.names()}), encoding="utf-8")
     assert exercises.progress().next_lesson() is None
