@@ -234,10 +234,18 @@ function canOf(described, kinds, [height, width]) {
 /** What page.py put into the page: facts in JSON, and weights in base64. */
 export function storedPage() {
   const stored = (part) => document.querySelector(`[data-stored="${part}"]`).textContent;
-  const bytesOf = (part) => Uint8Array.from(atob(stored(part)), (letter) => letter.charCodeAt(0));
+  const bytesOf = (part) => fromBase64(stored(part));
   const facts = JSON.parse(stored("page"));
   const numberOf = (id) => facts.described.findIndex((each) => each.id === id);
   return { ...facts, bytes: (id) => ({ weights: bytesOf(numberOf(id)), kernel: bytesOf("kernel") }) };
+}
+
+function fromBase64(text) {
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length);
+  // Several times as fast as Uint8Array.from, and there are millions of them.
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  return bytes;
 }
 
 /**
