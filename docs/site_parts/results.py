@@ -128,10 +128,10 @@ def machine_lines(results: dict[str, Any]) -> Iterator[str]:
 
 def benchmark_lines(results: dict[str, Any]) -> Iterator[str]:
     """A table of milliseconds; in brackets how many times as fast as PyTorch's `grid_sample`."""
-    if "operator" not in results:
-        return
     for direction in DIRECTIONS:
-        rows = [row for row in results["operator"]["rows"] if row.get(direction)]
+        rows = [row for row in results.get("operator", {"rows": []})["rows"] if row.get(direction)]
+        if not rows:
+            continue
         names = list(dict.fromkeys(name for row in rows for name in row[direction]))
         yield from (f"Milliseconds, {direction}; in brackets, how many times as fast as `torch`:", "")
         yield f"| workload | {' | '.join(names)} |"
