@@ -148,7 +148,7 @@ def coco_metrics(
 def _index(annotations: dict[str, Any], rows: list[dict[str, Any]]) -> COCO:
     """pycocotools' index over `rows`, with the images and categories of `annotations`."""
     coco = COCO()
-    coco.dataset = {"info": {}, **annotations, "annotations": rows}
+    coco.dataset = {**annotations, "info": {}, "annotations": rows}  # it copies the info, however deep that nests
     coco.createIndex()
     return coco
 

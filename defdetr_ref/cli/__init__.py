@@ -1,13 +1,16 @@
-"""The command line: `defdetr draw · train · eval · detect · convert · export · demo · lab · course · study · …`.
+"""The command line, `defdetr COMMAND`:
+`draw · train · eval · detect · convert · export · demo · lab · course · grade · study · zoo`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.
 """
 
 import argparse
+import contextlib
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from defdetr_ref.cli import convert, course, demo, detect, draw, evaluate, export, grade, lab, study, train, zoo
@@ -64,6 +67,20 @@ def print_what_can_be_printed() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
+@contextlib.contextmanager
+def told_by_the_package() -> Iterator[None]:
+    """What the package has to say beside results, boxes that are left out for one, as lines of the output. Of several
+    processes under torchrun the first one says it.
+    """
+    logger, handler = logging.getLogger("defdetr_ref"), logging.StreamHandler(sys.stdout)
+    logger.setLevel(logging.INFO if is_main_process() else logging.ERROR)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code: the command's own if it has one."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -71,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace()
     try:
         build_parser().parse_args(argv, args)
-        return args.run(args) or 0
+        with told_by_the_package():
+            return args.run(args) or 0
     except KeyboardInterrupt as error:
         if is_main_process():
             print("defdetr:", spelled(str(error), args) or "interrupted", file=sys.stderr)

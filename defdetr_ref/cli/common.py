@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from defdetr_ref.data.coco import CocoDetection, check_content
+from defdetr_ref.data.annotations import check_classes
+from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.transforms import EvalTransform, PaperTrainTransform, PlainTransform
 from defdetr_ref.data.writing import set_paths
 
@@ -39,6 +40,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
     parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
     parser.add_argument("--skip-bad-images", action="store_true", help="leave damaged images out instead of stopping")
+    parser.add_argument("--follow-links", action="store_true", help="read images that symbolic links put elsewhere")
     parser.add_argument(
         "--num-workers",
         type=int,
@@ -68,7 +70,8 @@ def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:
 def load_dataset(files: tuple[Path, Path], args: argparse.Namespace, seed: int = 0) -> CocoDetection:
     """The data set in `files` = (folder of images, annotations), without a transform as yet."""
     images, annotations = files
-    dataset = CocoDetection(images, annotations, skip_bad_images=args.skip_bad_images, seed=seed)
+    how = {"skip_bad_images": args.skip_bad_images, "follow_links": args.follow_links}
+    dataset = CocoDetection(images, annotations, seed=seed, **how)
     for name, why in dataset.skipped:
         print(f"left out {name}: {why}")
     if not dataset.categories:
@@ -78,7 +81,7 @@ def load_dataset(files: tuple[Path, Path], args: argparse.Namespace, seed: int =
 
 def require_classes(dataset: CocoDetection, files: tuple[Path, Path], num_classes: int) -> None:
     """Raises ValueError if the data have a category that a model with `num_classes` cannot say."""
-    check_content(dataset.coco, files[1], num_classes)
+    check_classes(dataset.categories, files[1], num_classes)
 
 
 def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransform | PaperTrainTransform:
@@ -93,7 +96,7 @@ def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransfo
 
 def may_be_mirrored(dataset: CocoDetection) -> bool:
     """What the set's info says under "flip"; if it says nothing, True unless its categories are digits."""
-    return dataset.coco["info"].get("flip", not any(name.isdigit() for name in dataset.categories.values()))
+    return dataset.info.get("flip", not any(name.isdigit() for name in dataset.categories.values()))
 
 
 def eval_transform(resize: str) -> PlainTransform | EvalTransform:

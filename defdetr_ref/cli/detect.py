@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw
 from torch import nn
 
 from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
 from defdetr_ref.cli.exports import Detected, as_coco, as_label_studio
+from defdetr_ref.data.pictures import UPRIGHT, read_picture
 from defdetr_ref.export.onnx_detector import OnnxDetector
 from defdetr_ref.inference import evaluation_mode, postprocess
 
@@ -92,14 +93,13 @@ def open_detector(args: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture as RGB, upright. Raises FileNotFoundError, or ValueError if it is no picture."""
+    """A picture as RGB, upright; says if it was turned. Raises FileNotFoundError, or ValueError if it is no picture."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture {path}")
-    try:
-        with Image.open(path) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:  # SyntaxError: Pillow's word for a broken PNG
-        raise ValueError(f"{path} cannot be read as a picture: {error}") from None
+    picture, orientation = read_picture(path)
+    if orientation != UPRIGHT:
+        print(f"{path}: turned upright, as its EXIF orientation {orientation} asks; boxes refer to it so")
+    return picture
 
 
 def predict(

@@ -5,33 +5,33 @@
     images, mask, targets = collate([dataset[0], dataset[1]])
 
 What is wrong with a set is said when it is opened, in one sentence that names the file or the annotation. Boxes that
-no detector can learn (without area, not finite, of a crowd) are left out of the targets and counted in `dropped`.
+no detector can learn (without area, not finite, of a crowd) are left out of the targets, counted in `dropped`, and told
+once, through the logger of this module.
 """
 
-import json
-from collections.abc import Callable, Iterable
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Float64, Int64
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from defdetr_ref.batching import pad_images
-from defdetr_ref.data.transforms import PlainTransform, Target, clip_boxes, has_area
+from defdetr_ref.data.annotations import Annotations, ImageRecord, check_classes, read_annotations
+from defdetr_ref.data.pictures import UPRIGHT, read_picture
+from defdetr_ref.data.transforms import PlainTransform, Target
 
 Transform = Callable[[Image.Image, Target, np.random.Generator], tuple[Tensor, Target]]
 
-# What this code and COCOeval read from each record of a file.
-REQUIRED_KEYS = {
-    "images": ("id", "file_name", "height", "width"),
-    "annotations": ("id", "image_id", "category_id", "bbox"),
-    "categories": ("id", "name"),
-}
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a broken file
+logger = logging.getLogger(__name__)
 
 
 class CocoDetection(Dataset):
@@ -41,7 +41,7 @@ class CocoDetection(Dataset):
         "boxes"    (n, 4) float32, cxcywh in [0, 1] of the image; n may be 0
         "labels"   (n,) int64, category ids as in the file
         "image_id" int
-        "size"     (height, width) of the image file, in pixels
+        "size"     (height, width) of the image file, in pixels, upright
 
     images: the folder.
     annotations: the json file.
@@ -51,16 +51,21 @@ class CocoDetection(Dataset):
     seed: with `set_epoch`, decides all chance in the transform. Sample i of an epoch is the same in any order and with
         any number of workers.
     cache: keep decoded images in memory, for small sets. Each worker process of a loader keeps its own.
+    follow_links: take image files that symbolic links inside the folder name, wherever they lie. Without it, none
+        outside the folder is read.
 
     Attributes:
-        coco         the parsed json for evaluation, less skipped images and boxes that are not finite
+        content      the checked `annotations.Annotations`, less skipped images and boxes that are not finite
+        coco         the same as the lists of a COCO json, for evaluation; made anew at each use
         image_ids    id of each sample
         categories   category id → name
+        info         what the file says about itself
         size_classes limits of "small", "medium" and "large" in px² if the file states its own, else None
         skipped      [(file name, why)]
         dropped      number of boxes left out of the targets: {"not finite": …, "crowd": …, "degenerate": …}
 
-    Raises FileNotFoundError for a missing file or folder, ValueError for anything wrong inside.
+    Raises FileNotFoundError for a missing file or folder, ValueError for anything wrong inside: also for a set without
+    a single box that can be learnt, and for a file name that leads out of the folder.
     """
 
     def __init__(
@@ -73,35 +78,46 @@ class CocoDetection(Dataset):
         skip_bad_images: bool = False,
         seed: int = 0,
         cache: bool = False,
+        follow_links: bool = False,
     ) -> None:
         self.folder = Path(images)
         self.transform = transform if transform is not None else PlainTransform()
         self.seed = seed
         content = read_annotations(annotations)
-        check_content(content, annotations, num_classes)
+        if num_classes is not None:
+            check_classes(content.categories, annotations, num_classes)
         if not self.folder.is_dir():
             raise FileNotFoundError(f"images folder {self.folder} does not exist; name the folder with the image files")
 
-        self.skipped = self._find_bad_images(content["images"], decode=skip_bad_images)
+        self.skipped = list(find_bad_images(self.folder, content.images, skip_bad_images, follow_links))
         if self.skipped and not skip_bad_images:
             name, why = self.skipped[0]
             raise FileNotFoundError(
-                f"{self.folder / name} {why} ({len(self.skipped)} of {len(content['images'])} images are missing); "
+                f"{self.folder / name} {why} ({len(self.skipped)} of {len(content.images)} images are missing); "
                 "complete the folder, or pass skip_bad_images=True to go on without them"
             )
-        _remove_images(content, {name for name, _ in self.skipped})
-        if not content["images"]:
+        content = content.without_images(name for name, _ in self.skipped)
+        if not content.images:
             raise ValueError(f"{annotations} lists no image that can be used; check it and the folder {self.folder}")
 
-        self._records = content["images"]
-        self.image_ids: list[int] = [record["id"] for record in self._records]
-        self.categories: dict[int, str] = {category["id"]: category["name"] for category in content["categories"]}
-        info = content.get("info")
-        self.size_classes: dict[str, list[float]] | None = info.get("size_classes") if isinstance(info, dict) else None
-        self._boxes, self._labels, self.dropped = _targets(content)
-        self.coco = content
+        self._records = content.images
+        self.image_ids: list[int] = [record.id for record in self._records]
+        self.categories: dict[int, str] = content.categories
+        self.info: dict[str, Any] = content.info
+        self.size_classes: dict[str, list[float]] | None = content.size_classes
+        self._targets = _Targets(content)
+        self.dropped = self._targets.dropped
+        self._tell_what_was_dropped(annotations)
+        self.content = content.chosen(finite_boxes(content.boxes))
         self._cache: dict[int, Image.Image] | None = {} if cache else None
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that are already running
+        # Seen by workers that are already running.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._turning_told = torch.zeros((), dtype=torch.bool).share_memory_()
+
+    @property
+    def coco(self) -> dict[str, Any]:
+        """The lists of a COCO json as evaluation reads them."""
+        return self.content.as_coco()
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the random numbers of `epoch` (0, 1, …); call it before iterating over a loader."""
@@ -115,36 +131,48 @@ class CocoDetection(Dataset):
             raise IndexError(f"sample {index} does not exist; the set has {len(self)}")
         index %= len(self)
         record = self._records[index]
+        boxes, labels = self._targets.of_image(index)
         target = {
-            "boxes": torch.from_numpy(self._boxes[index].copy()),
-            "labels": torch.from_numpy(self._labels[index].copy()),
-            "image_id": record["id"],
-            "size": (record["height"], record["width"]),
+            "boxes": torch.from_numpy(boxes.copy()),
+            "labels": torch.from_numpy(labels.copy()),
+            "image_id": record.id,
+            "size": (record.height, record.width),
         }
         rng = np.random.default_rng([self.seed, int(self._epoch), index])
         return self.transform(self.load_image(index), target, rng)
 
     def load_image(self, index: int) -> Image.Image:
-        """The picture of a sample in RGB, as it is on disk. Raises ValueError naming the file if it cannot be read."""
+        """The picture of a sample in RGB, upright. Raises ValueError naming the file if it cannot be read."""
         if self._cache is not None and index in self._cache:
             return self._cache[index]
-        image = _read_image(self.folder, self._records[index])
+        image, orientation = read_annotated(self.folder, self._records[index])
+        if orientation != UPRIGHT and not self._turning_told:
+            self._turning_told.fill_(True)
+            logger.warning(
+                "%s is turned upright, as its EXIF orientation %d asks, and so is every image that asks for it",
+                self.folder / self._records[index].file_name,
+                orientation,
+            )
         if self._cache is not None:
             self._cache[index] = image
         return image
 
-    def _find_bad_images(self, records: list[dict[str, Any]], decode: bool) -> list[tuple[str, str]]:
-        """(file name, why) of images that do not exist and, with `decode`, of those that cannot be read."""
-        bad = []
-        for record in records:
-            if not (self.folder / record["file_name"]).is_file():
-                bad.append((record["file_name"], "does not exist"))
-            elif decode:
-                try:
-                    _read_image(self.folder, record)
-                except ValueError as error:
-                    bad.append((record["file_name"], str(error)))
-        return bad
+    def _tell_what_was_dropped(self, annotations: str | Path) -> None:
+        """Say once which boxes are no targets. Raises ValueError if none is left.
+
+        Crowds are usual in COCO: they alone are only information, unless they are most of what there is.
+        """
+        usable, reasons = len(self._targets), dropped_in_words(self.dropped)
+        if not usable:
+            raise ValueError(
+                f"{annotations} has no box that can be learnt ({reasons or 'no annotations at all'}); check its "
+                "annotations and the sizes of its images"
+            )
+        if reasons:
+            crowds = self.dropped["crowd"]
+            usual = crowds == sum(self.dropped.values()) and crowds < usable
+            level = logging.INFO if usual else logging.WARNING
+            logger.log(level, "%s: left out of the targets are %s; %d remain", annotations, reasons, usable)
 
 
 def collate(
@@ -155,121 +183,156 @@ def collate(
     return images, mask, [target for _, target in samples]
 
 
-# ---------------------------------------------------------------------------------------- reading and checking
+# ---------------------------------------------------------------------------------------- image files
 
 
-def read_annotations(path: str | Path) -> dict[str, Any]:
-    """The json of a COCO file. Raises FileNotFoundError or ValueError if there is none."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"annotation file {path} does not exist; name a COCO json file")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # broken json or broken UTF-8
-        raise ValueError(f"{path} is not a json file ({error}); name a COCO json file") from error
-    missing = [key for key in REQUIRED_KEYS if not isinstance(content, dict) or not isinstance(content.get(key), list)]
-    if missing:
-        raise ValueError(f"{path} lacks the list(s) {', '.join(missing)}; a COCO file has {', '.join(REQUIRED_KEYS)}")
-    return content
+def find_bad_images(
+    folder: Path, records: list[ImageRecord], decode: bool, follow_links: bool = False
+) -> Iterator[tuple[str, str]]:
+    """(file name, why) of images that do not exist and, with `decode`, of those that cannot be read.
 
+    folder: where the images are.
+    records: which there should be.
+    decode: read each, which takes its time.
+    follow_links: see `CocoDetection`.
 
-def check_content(content: dict[str, Any], path: str | Path, num_classes: int | None = None) -> None:
-    """Every record complete, every id unique, every reference met; the first offence raises ValueError."""
-    for kind, keys in REQUIRED_KEYS.items():
-        _check_records(content[kind], kind, keys, path)
-    for image in content["images"]:
-        sides = image["height"], image["width"]
-        if not isinstance(image["file_name"], str) or not all(type(side) is int and side > 0 for side in sides):
-            raise ValueError(
-                f"{path}: image {image['id']} has file_name {image['file_name']!r}, height {sides[0]!r} and width "
-                f"{sides[1]!r}; a name and two whole numbers of pixels are needed"
-            )
-    category_ids = {category["id"] for category in content["categories"]}
-    for category in content["categories"]:
-        if num_classes is not None and not 0 <= category["id"] < num_classes:
-            raise ValueError(
-                f"{path}: category {category['name']!r} has id {category['id']}, but num_classes is {num_classes} and "
-                f"labels are raw ids; set num_classes to at least {max(category_ids) + 1}, or renumber them from 1"
-            )
-    image_ids = {image["id"] for image in content["images"]}
-    for annotation in content["annotations"]:
-        name = f"{path}: annotation {annotation['id']}"
-        if annotation["image_id"] not in image_ids:
-            raise ValueError(
-                f"{name} belongs to image {annotation['image_id']}, which is not listed; remove it or add the image"
-            )
-        if annotation["category_id"] not in category_ids:
-            raise ValueError(
-                f"{name} has category {annotation['category_id']}, which is not listed; remove it or add the category"
-            )
-        box = annotation["bbox"]
-        if not (isinstance(box, list) and len(box) == 4 and all(isinstance(number, int | float) for number in box)):
-            raise ValueError(f"{name} has bbox {box}; four numbers are needed: left, top, width, height in pixels")
-
-
-def _check_records(records: list[Any], kind: str, keys: Iterable[str], path: str | Path) -> None:
-    """Each record of a list has the keys, and an id of its own."""
-    seen = set()
-    for position, record in enumerate(records):
-        missing = [key for key in keys if not isinstance(record, dict) or key not in record]
-        if missing:
-            raise ValueError(f"{path}: entry {position} of {kind} lacks {', '.join(missing)}; add what is missing")
-        if type(record["id"]) is not int:  # COCOeval compares ids; True and 1.0 would pass for 1
-            raise ValueError(f"{path}: entry {position} of {kind} has id {record['id']!r}; ids must be whole numbers")
-        if record["id"] in seen:
-            raise ValueError(f"{path}: id {record['id']} occurs twice in {kind}; give each entry its own")
-        seen.add(record["id"])
-
-
-def _read_image(folder: Path, record: dict[str, Any]) -> Image.Image:
-    """Decoded, in RGB. Raises ValueError if it cannot be decoded, or is not of the size that its boxes refer to."""
-    path = folder / record["file_name"]
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    except UNREADABLE as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({error}); replace it, or pass skip_bad_images=True to leave it out"
-        ) from error
-    if (image.height, image.width) != (record["height"], record["width"]):
-        raise ValueError(
-            f"{path} is {image.width}×{image.height} px, but the annotations say {record['width']}×{record['height']}"
-            ", so its boxes would be wrong; use the image that was annotated, or correct its size there"
-        )
-    return image
-
-
-def _remove_images(content: dict[str, Any], file_names: set[str]) -> None:
-    """Take images and their annotations out of `content`, so that evaluation does not ask for them either."""
-    content["images"] = [image for image in content["images"] if image["file_name"] not in file_names]
-    kept = {image["id"] for image in content["images"]}
-    content["annotations"] = [annotation for annotation in content["annotations"] if annotation["image_id"] in kept]
-
-
-def _targets(content: dict[str, Any]) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, int]]:
-    """Boxes xyxy (n, 4) in pixels and labels (n,) per image, and how many annotations were left out and why.
-
-    Boxes that are not finite leave `content` too. Arrays, because a tensor per image would cost worker processes a
-    file handle each.
+    Raises ValueError for a name that leads out of the folder.
     """
-    of_image: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in content["images"]}
-    dropped = {"not finite": 0, "crowd": 0, "degenerate": 0}
-    finite = [annotation for annotation in content["annotations"] if np.isfinite(annotation["bbox"]).all()]
-    dropped["not finite"] = len(content["annotations"]) - len(finite)
-    content["annotations"] = finite
-    for annotation in finite:
-        of_image[annotation["image_id"]].append(annotation)
+    inside = inside_of(folder, follow_links)
+    for record in records:
+        if not inside(record.file_name):
+            raise ValueError(
+                f"image {record.id} is called {record.file_name!r}, which leads out of the folder {folder}; name the "
+                "folder that holds all images"
+                + ("" if follow_links else ", or pass follow_links=True to read what symbolic links name")
+            )
+        if not is_file(folder / record.file_name):
+            yield record.file_name, "does not exist"
+        elif decode:
+            try:
+                read_annotated(folder, record)
+            except ValueError as error:
+                yield record.file_name, str(error)
 
-    boxes, labels = [], []
-    for record in content["images"]:
-        annotations = of_image[record["id"]]
-        crowds = sum(bool(annotation.get("iscrowd")) for annotation in annotations)
-        image_boxes, image_labels = learnable_boxes(annotations, (record["height"], record["width"]))
-        dropped["crowd"] += crowds
-        dropped["degenerate"] += len(annotations) - crowds - len(image_labels)
-        boxes.append(image_boxes)
-        labels.append(image_labels)
-    return boxes, labels, dropped
+
+def inside_of(folder: Path, follow_links: bool) -> Callable[[str], bool]:
+    """Whether a file name stays in the folder: as text always, and without `follow_links` also where links lead."""
+    root = os.path.realpath(folder)
+
+    @cache  # most images share their folder
+    def real_folder_is_inside(parent: str) -> bool:
+        real = os.path.realpath(parent)
+        return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
+
+    def inside(name: str) -> bool:
+        as_text = os.path.normpath(name)
+        if os.path.isabs(as_text) or as_text.split(os.sep)[0] == os.pardir or os.path.splitdrive(as_text)[0]:
+            return False
+        if follow_links:
+            return True
+        path = os.path.join(root, name)
+        try:
+            if stat.S_ISLNK(os.lstat(path).st_mode):
+                path = os.path.realpath(path)
+        except (OSError, ValueError):  # there is no such file, or no file can be called so: nothing will be read
+            return True
+        return real_folder_is_inside(os.path.dirname(path))
+
+    return inside
+
+
+def is_file(path: Path) -> bool:
+    """Also for a name that no file can have, such as one of a thousand letters."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_annotated(folder: Path, record: ImageRecord) -> tuple[Image.Image, int]:
+    """An image as `pictures.read_picture` reads it. Raises ValueError also if it is not of the size that its boxes
+    refer to.
+    """
+    path = folder / record.file_name
+    try:
+        image, orientation = read_picture(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; replace it, or pass skip_bad_images=True to leave it out") from error
+    if (image.height, image.width) == (record.height, record.width):
+        return image, orientation
+    found, annotated = f"{image.width}×{image.height} px", f"{record.width}×{record.height}"
+    if orientation != UPRIGHT and (image.width, image.height) == (record.height, record.width):
+        raise ValueError(
+            f"{path} is {found} once it is turned upright, as its EXIF orientation {orientation} asks, but the "
+            f"annotations say {annotated}, its size as stored, so its boxes would be wrong; remove the orientation "
+            "from the file if the boxes were drawn without turning it, or correct the size there if only that is wrong"
+        )
+    turned = "" if orientation == UPRIGHT else f" (turned upright, EXIF orientation {orientation})"
+    raise ValueError(
+        f"{path} is {found}{turned}, but the annotations say {annotated}"
+        ", so its boxes would be wrong; use the image that was annotated, or correct its size there"
+    )
+
+
+# ---------------------------------------------------------------------------------------- targets
+
+
+class _Targets:
+    """Boxes and labels of all images in two arrays: an array for each image would cost more than what it holds."""
+
+    def __init__(self, content: Annotations) -> None:
+        ids = np.array([image.id for image in content.images], dtype=np.int64)
+        by_id = np.argsort(ids)
+        image = by_id[np.searchsorted(ids, content.image_ids, sorter=by_id)]  # (annotations,) position in the list
+        sizes = np.array([(one.height, one.width) for one in content.images], dtype=np.float32)
+        boxes, has_area = clipped_boxes(content.boxes, sizes[image])
+        finite = finite_boxes(content.boxes)
+        learnable = finite & ~content.crowds & has_area
+        self.dropped = {
+            "not finite": int((~finite).sum()),
+            "crowd": int((finite & content.crowds).sum()),
+            "degenerate": int((finite & ~content.crowds & ~has_area).sum()),
+        }
+        order = np.flatnonzero(learnable)
+        order = order[np.argsort(image[order], kind="stable")]
+        self._boxes, self._labels = boxes[order], content.category_ids[order]
+        self._starts = np.searchsorted(image[order], np.arange(len(ids) + 1))
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def of_image(self, index: int) -> tuple[Float32[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
+        """Boxes xyxy in pixels, and labels."""
+        rows = slice(self._starts[index], self._starts[index + 1])
+        return self._boxes[rows], self._labels[rows]
+
+
+def finite_boxes(boxes: Float64[np.ndarray, "n 4"]) -> Bool[np.ndarray, " n"]:
+    """Which are finite in float32, in which they are learnt."""
+    with np.errstate(over="ignore"):
+        return np.isfinite(boxes.astype(np.float32)).all(axis=1)
+
+
+def clipped_boxes(
+    boxes: Float64[np.ndarray, "n 4"], sizes: Float32[np.ndarray, "n 2"]
+) -> tuple[Float32[np.ndarray, "n 4"], Bool[np.ndarray, " n"]]:
+    """Boxes left, top, width, height as xyxy cut off at the borders of their images of (height, width), all in pixels;
+    and which of them have some width and height there.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1).astype(np.float32)
+        clipped = np.clip(corners, 0, sizes[:, [1, 0, 1, 0]])
+    return clipped, (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+
+
+def dropped_in_words(dropped: dict[str, int]) -> str:
+    """The counts of `CocoDetection.dropped` that are not 0, as part of a sentence."""
+    words = {
+        "not finite": "not finite",
+        "crowd": "of crowds (iscrowd is 1)",
+        "degenerate": "without width or height inside their image",
+    }
+    return ", ".join(f"{count} {words[reason]}" for reason, count in dropped.items() if count)
 
 
 def learnable_boxes(
@@ -280,8 +343,7 @@ def learnable_boxes(
     As in the published code: no crowds, boxes clipped to the image, then only those with some width and height.
     """
     single = [annotation for annotation in annotations if not annotation.get("iscrowd")]
-    corners = [[x, y, x + width, y + height] for x, y, width, height in (one["bbox"] for one in single)]
-    clipped = clip_boxes(torch.tensor(corners, dtype=torch.float32).reshape(-1, 4), size)
+    boxes = np.array([one["bbox"] for one in single], dtype=np.float64).reshape(-1, 4)
+    clipped, kept = clipped_boxes(boxes, np.tile(np.float32(size), (len(single), 1)))
     labels = np.array([annotation["category_id"] for annotation in single], dtype=np.int64)
-    kept = has_area(clipped).numpy()
-    return clipped.numpy()[kept], labels[kept]
+    return clipped[kept], labels[kept]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -86,16 +87,19 @@ def data_identity(dataset: Dataset) -> dict[str, Any]:
         identity["seed"] = dataset.seed
     if hasattr(dataset, "transform"):
         identity["transform"] = _described(dataset.transform)
-    content = getattr(dataset, "coco", None)
-    if content is not None:
-        images, annotations = content["images"], content["annotations"]
-        if hasattr(dataset, "folder"):
-            names = [image["file_name"] for image in images]
-            identity["files"] = digest((name, (dataset.folder / name).stat().st_size) for name in names)
-        identity["annotations"] = digest(
-            [[image["id"], image["height"], image["width"]] for image in images]
-            + [[one.get(key) for key in ("image_id", "category_id", "bbox", "iscrowd", "area")] for one in annotations]
-        )
+    if hasattr(dataset, "content"):  # one row at a time: those of a large set fill more memory than its file
+        images, annotations = [image._asdict() for image in dataset.content.images], dataset.content.rows()
+    elif hasattr(dataset, "coco"):
+        images, annotations = dataset.coco["images"], dataset.coco["annotations"]
+    else:
+        return identity
+    if hasattr(dataset, "folder"):
+        names = [image["file_name"] for image in images]
+        identity["files"] = digest((name, (dataset.folder / name).stat().st_size) for name in names)
+    keys = ("image_id", "category_id", "bbox", "iscrowd", "area")
+    boxes = ([row.get(key) for key in keys] for row in annotations)
+    sizes = ([image[key] for key in ("id", "height", "width")] for image in images)
+    identity["annotations"] = digest(itertools.chain(sizes, boxes))
     return identity
 
 

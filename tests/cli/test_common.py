@@ -12,8 +12,8 @@ def edited_set(drawn, **info):
     """The drawn training set with other entries in its info; None removes one."""
     args = build_parser().parse_args(["eval", "x", "--data", str(drawn)])
     dataset = load_dataset((drawn / "train", drawn / "train.json"), args)
-    dataset.coco["info"] = {key: value for key, value in {**dataset.coco["info"], **info}.items() if value is not None}
-    dataset.size_classes = dataset.coco["info"].get("size_classes")
+    dataset.info = {key: value for key, value in {**dataset.info, **info}.items() if value is not None}
+    dataset.size_classes = dataset.info.get("size_classes")
     return dataset
 
 

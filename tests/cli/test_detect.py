@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from defdetr_ref.cli.detect import draw, output_names
 from defdetr_ref.cli.exports import Detected, as_label_studio
@@ -29,6 +29,17 @@ def test_detect_draws_and_lists(trained, drawn, tmp_path, capsys):
     assert defdetr(*words, "--threshold", 1) == 0
     assert "nothing above 1.0" in capsys.readouterr().out
     assert json.loads((tmp_path / "found" / "detections.json").read_text(encoding="utf-8")) == []
+
+
+def test_pictures_are_turned_upright_and_that_is_said(trained, drawn, tmp_path, capsys):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 8
+    Image.new("RGB", (64, 96)).save(tmp_path / "turned.jpg", exif=exif)
+    words = ["detect", tmp_path / "turned.jpg", "--checkpoint", trained / "last.pt", "--out", tmp_path / "found"]
+    assert defdetr(*words, "--device", "cpu") == 0
+    assert "turned.jpg: turned upright, as its EXIF orientation 8 asks" in capsys.readouterr().out
+    with Image.open(tmp_path / "found" / "turned.boxes.png") as drawn_over:
+        assert drawn_over.size == (96, 64)
 
 
 def test_detections_for_other_programs(trained, drawn, tmp_path):

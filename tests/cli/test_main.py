@@ -77,7 +77,7 @@ MISTAKES = {
     "empty batch": ("eval {last} --data {drawn} --batch-size 0", "--batch-size 0"),
     "nothing trained yet": ("detect {drawn}/val/000001.png --checkpoint runs/demo/last.pt", "runs/demo/last.pt"),
     "missing picture": ("detect {tmp}/cat.png --checkpoint {last} --out {new}", "cat.png"),
-    "no picture": ("detect {tmp}/broken.json --checkpoint {last} --out {new}", "cannot be read as a picture"),
+    "no picture": ("detect {tmp}/broken.json --checkpoint {last} --out {new}", "cannot be read as an image"),
     "impossible threshold": ("detect {drawn}/val/000001.png --threshold 30", "--threshold 30"),
     "a model in the way": ("convert {last} {last}", "last.pt exists"),
     "a layout that there is not": ("convert {last} {new} --layout theirs", "--layout"),

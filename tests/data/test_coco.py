@@ -1,14 +1,16 @@
 """Reading a COCO set: what comes out, and what is said about bad input."""
 
 import json
+import os
 import re
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 from torch.utils.data import DataLoader
 
+from defdetr_ref.data import coco
 from defdetr_ref.data.coco import CocoDetection, collate
 from defdetr_ref.data.transforms import PlainTransform
 
@@ -88,10 +90,52 @@ def test_crowds_are_left_to_evaluation(hand_made):
     assert len(dataset.coco["annotations"]) == 4
 
 
+def test_what_is_dropped_is_told_once_with_counts_by_reason(hand_made, caplog):
+    for changes in ({"bbox": [5, 5, 0, 9]}, {"bbox": [99, 5, 9, 9]}, {"bbox": [5, float("nan"), 9, 9]}, {"iscrowd": 1}):
+        hand_made.annotate(**changes)
+    dataset = hand_made.open()
+    dataset[0], dataset[0]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == (
+        f"{hand_made.annotations}: left out of the targets are 1 not finite, 1 of crowds (iscrowd is 1), "
+        "2 without width or height inside their image; 3 remain"
+    )
+
+
+def test_crowds_are_worth_a_warning_only_if_they_are_most(hand_made, caplog):
+    caplog.set_level("INFO", logger="defdetr_ref")
+    levels = []
+    for _ in range(3):
+        hand_made.annotate(iscrowd=1)
+        hand_made.open()
+        levels.append(caplog.records[-1].levelname)
+    assert levels == ["INFO", "INFO", "WARNING"]  # three other boxes
+
+
+def test_nothing_is_said_about_a_good_set(hand_made, caplog):
+    caplog.set_level("INFO", logger="defdetr_ref")
+    hand_made.open()[0]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("changes", [{"iscrowd": 1}, {"bbox": [5, 5, 0, 0]}, None])
+def test_a_set_without_a_usable_box_is_refused(hand_made, changes):
+    reason = {"iscrowd": "3 of crowds", "bbox": "3 without width or height"}
+    for annotation in hand_made.content["annotations"]:
+        annotation.update(changes or {})
+    if changes is None:
+        hand_made.content["annotations"] = []
+    with pytest.raises(ValueError, match="has no box that can be learnt") as error:
+        hand_made.open()
+    assert reason.get(*(changes or ["no"]), "no annotations at all") in str(error.value) and one_sentence(error)
+
+
 def test_size_classes_come_from_the_file(hand_made):
     assert hand_made.open().size_classes is None
-    hand_made.content["info"] = {"size_classes": {"small": [0, 9]}}
-    assert hand_made.open().size_classes == {"small": [0, 9]}
+    limits = {"small": [0, 9], "medium": [9, 50.5], "large": [50.5, 1e10]}
+    hand_made.content["info"] = {"size_classes": limits}
+    assert hand_made.open().size_classes == limits
 
 
 def test_labels_are_raw_ids_and_must_fit(hand_made):
@@ -168,7 +212,7 @@ def test_annotations_of_unknown_images_and_categories(hand_made):
         hand_made.open()
     assert one_sentence(error)
     hand_made.content["annotations"][-1].update(image_id=10, category_id=5)
-    with pytest.raises(ValueError, match="annotation 4 has category 5") as error:
+    with pytest.raises(ValueError, match="annotation 4 belongs to category 5") as error:
         hand_made.open()
     assert one_sentence(error)
 
@@ -216,6 +260,95 @@ def test_image_of_another_size_than_annotated(hand_made):
     with pytest.raises(ValueError, match="10.png is 60×41 px, but the annotations say 60×40") as error:
         hand_made.open()[0]
     assert one_sentence(error)
+
+
+def store_turned(hand_made, orientation):
+    """Image 10 as a camera would store it that was held another way; upright it is 60×40."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    stored = {6: Image.Transpose.ROTATE_90, 3: Image.Transpose.ROTATE_180}[orientation]
+    with Image.open(hand_made.images / "10.png") as picture:
+        picture.transpose(stored).save(hand_made.images / "10.png", exif=exif)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_an_image_is_turned_upright_and_that_is_said_once(hand_made, orientation, caplog):
+    before = hand_made.open()[0]
+    store_turned(hand_made, orientation)
+    dataset = hand_made.open()
+    caplog.clear()
+    image, target = dataset[0]
+    assert torch.equal(image, before[0]) and torch.equal(target["boxes"], before[1]["boxes"])
+    dataset[0], dataset[1]
+    (said,) = caplog.messages
+    assert f"10.png is turned upright, as its EXIF orientation {orientation} asks" in said
+
+
+def test_workers_say_it_once_among_them(hand_made, tmp_path, monkeypatch):
+    store_turned(hand_made, 6)
+    dataset = hand_made.open()
+    monkeypatch.setattr(coco.logger, "warning", lambda *what: (tmp_path / f"{os.getpid()}").touch())
+    for _ in range(2):
+        list(DataLoader(dataset, batch_size=1, num_workers=1, collate_fn=collate, multiprocessing_context="fork"))
+    assert len(list(tmp_path.glob("*[0-9]"))) == 1
+
+
+def test_sizes_that_contradict_the_exif_are_refused_by_its_name(hand_made):
+    store_turned(hand_made, 6)
+    hand_made.content["images"][0].update(width=40, height=60)
+    with pytest.raises(ValueError, match="is 60×40 px once it is turned upright, as its EXIF orientation 6") as error:
+        hand_made.open()[0]
+    assert "annotations say 40×60, its size as stored" in str(error.value) and one_sentence(error)
+    hand_made.content["images"][0].update(width=41)
+    with pytest.raises(ValueError, match=r"60×40 px \(turned upright, EXIF orientation 6\)"):
+        hand_made.open()[0]
+
+
+@pytest.mark.parametrize("follow_links", [True, False])
+@pytest.mark.parametrize("name", ["../10.png", "a/../../10.png", "{folder}/10.png", ".."])
+def test_names_that_lead_out_of_the_folder_are_refused(hand_made, name, follow_links):
+    (hand_made.images / "10.png").rename(hand_made.images.parent / "10.png")
+    (hand_made.images / "a").mkdir()
+    hand_made.content["images"][0]["file_name"] = name.format(folder=hand_made.images.parent)
+    with pytest.raises(ValueError, match="image 10 is called .* leads out of the folder .*images") as error:
+        hand_made.open(follow_links=follow_links)
+    assert one_sentence(error)
+
+
+def test_names_may_go_up_and_down_inside_the_folder(hand_made):
+    (hand_made.images / "a").mkdir()
+    hand_made.content["images"][0]["file_name"] = "a/../10.png"
+    assert len(hand_made.open()) == 3
+
+
+@pytest.mark.parametrize("linked", ["file", "folder"])
+def test_links_are_followed_when_that_is_asked_for(hand_made, linked):
+    elsewhere = hand_made.images.parent / "elsewhere"
+    elsewhere.mkdir()
+    (hand_made.images / "10.png").rename(elsewhere / "10.png")
+    if linked == "file":
+        (hand_made.images / "10.png").symlink_to(elsewhere / "10.png")
+    else:
+        (hand_made.images / "a").symlink_to(elsewhere, target_is_directory=True)
+        hand_made.content["images"][0]["file_name"] = "a/10.png"
+    with pytest.raises(ValueError, match="leads out of the folder .*follow_links=True"):
+        hand_made.open()
+    assert hand_made.open(follow_links=True)[0][0].shape == (3, 40, 60)
+
+
+def test_links_inside_the_folder_and_a_linked_folder_are_no_matter(hand_made):
+    (hand_made.images / "10.png").rename(hand_made.images / "b.png")
+    (hand_made.images / "10.png").symlink_to("b.png")
+    hand_made.images.rename(hand_made.images.parent / "elsewhere")
+    hand_made.images.symlink_to("elsewhere", target_is_directory=True)
+    assert hand_made.open()[0][0].shape == (3, 40, 60)
+
+
+@pytest.mark.parametrize("name", ["x" * 1000 + ".png", "a\0.png", "\ud800.png", "a\0/b.png", ""])
+def test_names_that_no_file_can_have(hand_made, name):
+    hand_made.content["images"][0]["file_name"] = name
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        hand_made.open()
 
 
 def test_bad_images_can_be_skipped(hand_made):
