@@ -13,12 +13,27 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
-from defdetr_ref.cli import convert, course, demo, detect, draw, evaluate, export, grade, lab, study, train, zoo
+from defdetr_ref.cli import (
+    check_data,
+    convert,
+    course,
+    demo,
+    detect,
+    draw,
+    evaluate,
+    export,
+    grade,
+    lab,
+    study,
+    train,
+    zoo,
+)
 from defdetr_ref.cli.common import is_main_process
 from defdetr_ref.cli.spelling import spelled
 
 COMMANDS = {
     "draw": draw,
+    "check-data": check_data,
     "train": train,
     "eval": evaluate,
     "detect": detect,

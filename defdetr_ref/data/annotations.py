@@ -30,7 +30,7 @@ SIZE_CLASSES = ("small", "medium", "large")
 
 
 class Fault(ValueError):
-    """Something wrong in an annotation file: the whole sentence, and in `reason` what kind of thing, to be counted."""
+    """Something wrong in an annotation file: a whole sentence, and in `reason` a name of all that is wrong so."""
 
     def __init__(self, reason: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -43,25 +43,25 @@ OnFault = Callable[[Fault], None]
 class ImageRecord(NamedTuple):
     """An image as the file lists it; sizes in pixels."""
 
-    id: int
-    file_name: str
-    height: int
-    width: int
+    id: int  # whole, as in the file
+    file_name: str  # relative to the folder of the images
+    height: int  # px
+    width: int  # px
 
 
 @dataclass(frozen=True)
 class Annotations:
     """A COCO file, checked. The columns of the annotations are in the file's order."""
 
-    images: list[ImageRecord]
+    images: list[ImageRecord]  # in the file's order
     categories: dict[int, str]  # id → name
-    info: dict[str, Any]
-    ids: Int64[np.ndarray, " n"]
-    image_ids: Int64[np.ndarray, " n"]
-    category_ids: Int64[np.ndarray, " n"]
+    info: dict[str, Any]  # as in the file; {} if there is none
+    ids: Int64[np.ndarray, " n"]  # of the annotations
+    image_ids: Int64[np.ndarray, " n"]  # each is in `images`
+    category_ids: Int64[np.ndarray, " n"]  # each is in `categories`
     boxes: Float64[np.ndarray, "n 4"]  # left, top, width, height in pixels; may be not finite
     areas: Float64[np.ndarray, " n"]  # px², NaN where the file states none
-    crowds: Bool[np.ndarray, " n"]
+    crowds: Bool[np.ndarray, " n"]  # iscrowd; False where the file says nothing
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -187,7 +187,7 @@ class _Reader:
             kind, id_ = ("category", read.category_ids[row]) if image_known[row] else ("image", read.image_ids[row])
             belongs = f"annotation {read.ids[row]} belongs to {kind} {id_}"
             sentence = f"{belongs}, which is not listed; remove it or add the {kind}"
-            self._hand_over(self._wrong(f"{kind} not listed", sentence))
+            self._hand_over(self._wrong(f"boxes whose {kind} is not listed", sentence))
         return read.chosen(image_known & category_known)
 
     def _read_list(self, kind: str, stream: JsonStream) -> None:
@@ -208,18 +208,22 @@ class _Reader:
         entry = f"entry {position} of {kind}"
         missing = [key for key in REQUIRED_KEYS[kind] if not isinstance(record, dict) or key not in record]
         if missing:
-            raise self._wrong("incomplete", f"{entry} lacks {', '.join(missing)}; add what is missing")
+            raise self._wrong("entries that lack a key", f"{entry} lacks {', '.join(missing)}; add what is missing")
         if not _is_id(record["id"]):  # COCOeval compares ids; True and 1.0 would pass for 1
-            raise self._wrong("id", f"{entry} has id {_shown(record['id'])}; ids must be whole numbers")
+            raise self._wrong(
+                "ids that are no whole numbers", f"{entry} has id {_shown(record['id'])}; ids must be whole numbers"
+            )
         if record["id"] in seen:
-            raise self._wrong("id twice", f"id {record['id']} occurs twice in {kind}; give each entry its own")
+            raise self._wrong(
+                "ids that occur twice", f"id {record['id']} occurs twice in {kind}; give each entry its own"
+            )
         seen.add(record["id"])
 
     def _add_image(self, image: dict[str, Any]) -> None:
         name, sides = image["file_name"], (image["height"], image["width"])
         if not isinstance(name, str) or not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides):
             raise self._wrong(
-                "image size or name",
+                "images without a name or a size",
                 f"image {image['id']} has file_name {_shown(name)}, height {_shown(sides[0])} and width "
                 f"{_shown(sides[1])}; a name and two whole numbers of pixels are needed",
             )
@@ -228,11 +232,12 @@ class _Reader:
     def _add_category(self, category: dict[str, Any]) -> None:
         if not isinstance(category["name"], str):
             raise self._wrong(
-                "category", f"category {category['id']} has name {_shown(category['name'])}; a string is needed"
+                "categories without a name",
+                f"category {category['id']} has name {_shown(category['name'])}; a string is needed",
             )
         if not 0 <= category["id"] <= LARGEST_CATEGORY_ID:
             raise self._wrong(
-                "category",
+                "categories with an id that is no label",
                 f"category {category['name']!r} has id {category['id']}; labels are raw ids, each number up to "
                 "the largest is a class: renumber them from 1",
             )
@@ -242,18 +247,27 @@ class _Reader:
         name = f"annotation {annotation['id']}"
         for key in ("image_id", "category_id"):
             if not _is_id(annotation[key]):
-                raise self._wrong("id", f"{name} has {key} {_shown(annotation[key])}; ids must be whole numbers")
+                raise self._wrong(
+                    "ids that are no whole numbers",
+                    f"{name} has {key} {_shown(annotation[key])}; ids must be whole numbers",
+                )
         box = annotation["bbox"]
         if not (isinstance(box, list) and len(box) == 4 and _are_numbers(box)):
             raise self._wrong(
-                "bbox", f"{name} has bbox {_shown(box)}; four numbers are needed: left, top, width, height in pixels"
+                "boxes that are not four numbers",
+                f"{name} has bbox {_shown(box)}; four numbers are needed: left, top, width, height in pixels",
             )
         area = annotation.get("area", math.nan)
         if "area" in annotation and not (_are_numbers([area]) and math.isfinite(area)):
-            raise self._wrong("area", f"{name} has area {_shown(area)}; a number of square pixels is needed, or none")
+            raise self._wrong(
+                "areas that are no numbers",
+                f"{name} has area {_shown(area)}; a number of square pixels is needed, or none",
+            )
         crowd = annotation.get("iscrowd", 0)
         if type(crowd) not in (int, bool) or crowd not in (0, 1):
-            raise self._wrong("iscrowd", f"{name} has iscrowd {_shown(crowd)}; 0 or 1 is needed, as a number")
+            raise self._wrong(
+                "iscrowd that is neither 0 nor 1", f"{name} has iscrowd {_shown(crowd)}; 0 or 1 is needed, as a number"
+            )
         self.whole.extend((annotation["id"], annotation["image_id"], annotation["category_id"]))
         self.real.extend((*box, area))
         self.crowds.append(crowd)
@@ -269,12 +283,14 @@ class _Reader:
             and all(_are_numbers(limits[name]) and not np.isnan(limits[name]).any() for name in SIZE_CLASSES)
         ):
             raise self._wrong(
-                "info",
+                "info that cannot be meant",
                 f"info has size_classes {_shown(limits)}; two numbers of square pixels are needed for each of "
                 f"{', '.join(SIZE_CLASSES)}, or no size_classes at all",
             )
         if not isinstance(info.get("flip", False), bool):
-            raise self._wrong("info", f"info has flip {_shown(info['flip'])}; true or false is needed")
+            raise self._wrong(
+                "info that cannot be meant", f"info has flip {_shown(info['flip'])}; true or false is needed"
+            )
         self.info = info
 
     def _wrong(self, reason: str, sentence: str) -> Fault:

@@ -31,6 +31,12 @@ from defdetr_ref.data.transforms import PlainTransform, Target
 
 Transform = Callable[[Image.Image, Target, np.random.Generator], tuple[Tensor, Target]]
 
+DROPPED_IN_WORDS = {
+    "not finite": "not finite",
+    "crowd": "of crowds (iscrowd is 1)",
+    "degenerate": "without width or height inside their image",
+}
+
 logger = logging.getLogger(__name__)
 
 
@@ -105,8 +111,8 @@ class CocoDetection(Dataset):
         self.categories: dict[int, str] = content.categories
         self.info: dict[str, Any] = content.info
         self.size_classes: dict[str, list[float]] | None = content.size_classes
-        self._targets = _Targets(content)
-        self.dropped = self._targets.dropped
+        self._targets = Targets(content)
+        self.dropped = {reason: int(rows.sum()) for reason, rows in self._targets.dropped.items()}
         self._tell_what_was_dropped(annotations)
         self.content = content.chosen(finite_boxes(content.boxes))
         self._cache: dict[int, Image.Image] | None = {} if cache else None
@@ -258,8 +264,18 @@ def read_annotated(folder: Path, record: ImageRecord) -> tuple[Image.Image, int]
         image, orientation = read_picture(path)
     except ValueError as error:
         raise ValueError(f"{error}; replace it, or pass skip_bad_images=True to leave it out") from error
+    check_size(path, image, orientation, record)
+    return image, orientation
+
+
+def check_size(path: Path, image: Image.Image, orientation: int, record: ImageRecord) -> None:
+    """Raises ValueError if an image, upright, is not of the size that its boxes refer to.
+
+    path, image, orientation: the file, and what `pictures.read_picture` made of it.
+    record: what the annotations say.
+    """
     if (image.height, image.width) == (record.height, record.width):
-        return image, orientation
+        return
     found, annotated = f"{image.width}×{image.height} px", f"{record.width}×{record.height}"
     if orientation != UPRIGHT and (image.width, image.height) == (record.height, record.width):
         raise ValueError(
@@ -277,23 +293,25 @@ def read_annotated(folder: Path, record: ImageRecord) -> tuple[Image.Image, int]
 # ---------------------------------------------------------------------------------------- targets
 
 
-class _Targets:
-    """Boxes and labels of all images in two arrays: an array for each image would cost more than what it holds."""
+class Targets:
+    """Boxes and labels of all images in two arrays: an array for each image would cost more than what it holds.
+
+    dropped: reason → which annotations are no targets because of it, (annotations,) bool.
+    """
 
     def __init__(self, content: Annotations) -> None:
         ids = np.array([image.id for image in content.images], dtype=np.int64)
         by_id = np.argsort(ids)
         image = by_id[np.searchsorted(ids, content.image_ids, sorter=by_id)]  # (annotations,) position in the list
-        sizes = np.array([(one.height, one.width) for one in content.images], dtype=np.float32)
+        sizes = np.array([(one.height, one.width) for one in content.images], dtype=np.float32).reshape(-1, 2)
         boxes, has_area = clipped_boxes(content.boxes, sizes[image])
         finite = finite_boxes(content.boxes)
-        learnable = finite & ~content.crowds & has_area
         self.dropped = {
-            "not finite": int((~finite).sum()),
-            "crowd": int((finite & content.crowds).sum()),
-            "degenerate": int((finite & ~content.crowds & ~has_area).sum()),
+            "not finite": ~finite,
+            "crowd": finite & content.crowds,
+            "degenerate": finite & ~content.crowds & ~has_area,
         }
-        order = np.flatnonzero(learnable)
+        order = np.flatnonzero(finite & ~content.crowds & has_area)
         order = order[np.argsort(image[order], kind="stable")]
         self._boxes, self._labels = boxes[order], content.category_ids[order]
         self._starts = np.searchsorted(image[order], np.arange(len(ids) + 1))
@@ -327,12 +345,7 @@ def clipped_boxes(
 
 def dropped_in_words(dropped: dict[str, int]) -> str:
     """The counts of `CocoDetection.dropped` that are not 0, as part of a sentence."""
-    words = {
-        "not finite": "not finite",
-        "crowd": "of crowds (iscrowd is 1)",
-        "degenerate": "without width or height inside their image",
-    }
-    return ", ".join(f"{count} {words[reason]}" for reason, count in dropped.items() if count)
+    return ", ".join(f"{count} {DROPPED_IN_WORDS[reason]}" for reason, count in dropped.items() if count)
 
 
 def learnable_boxes(

@@ -104,7 +104,14 @@ def test_all_faults_are_handed_over_and_the_rest_is_read(hand_made):
     read = read_annotations(hand_made.annotations, faults.append)
     reasons = [fault.reason for fault in faults]
     assert sorted(reasons) == sorted(
-        ["iscrowd", "image not listed", "category not listed", "id twice", "incomplete", "info"]
+        [
+            "iscrowd that is neither 0 nor 1",
+            "boxes whose image is not listed",
+            "boxes whose category is not listed",
+            "ids that occur twice",
+            "entries that lack a key",
+            "info that cannot be meant",
+        ]
     )
     assert read.ids.tolist() == [1, 2, 3] and read.categories == {3: "cup", 7: "plate"} and len(read.images) == 3
 

@@ -65,9 +65,12 @@ def test_the_fields_of_a_dataclass_have_their_comments():
 PUBLIC = [
     "defdetr_ref",
     "defdetr_ref.checkpoints",
+    "defdetr_ref.data.annotations",
+    "defdetr_ref.data.checking",
     "defdetr_ref.data.coco",
     "defdetr_ref.data.digits",
     "defdetr_ref.data.drawn",
+    "defdetr_ref.data.pictures",
     "defdetr_ref.data.shapes",
     "defdetr_ref.data.transforms",
     "defdetr_ref.data.writing",
