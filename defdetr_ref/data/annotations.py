@@ -41,12 +41,17 @@ OnFault = Callable[[Fault], None]
 
 
 class ImageRecord(NamedTuple):
-    """An image as the file lists it; sizes in pixels."""
+    """An image as the file lists it.
 
-    id: int  # whole, as in the file
-    file_name: str  # relative to the folder of the images
-    height: int  # px
-    width: int  # px
+    id: a whole number.
+    file_name: relative to the folder of the images.
+    height, width: in pixels.
+    """
+
+    id: int
+    file_name: str
+    height: int
+    width: int
 
 
 @dataclass(frozen=True)
