@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.measuring import interleaved, summary
 from benchmarks.report import hugging_face_lines, write_json
 from defdetr_ref.hugging_face import use_ms_deform_attn
+from defdetr_ref.provenance import machine, versions
 
 IMAGE = (256, 320)
 BASELINE, OURS = "transformers", "ms_deform_attn"
@@ -126,7 +127,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     path = RESULTS / f"{device_name('cpu')}.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results = {"machine": machine() | {"name": path.stem}, "versions": versions()}
+    if path.exists():
+        results |= json.loads(path.read_text(encoding="utf-8"))
     results["hugging_face"] = bench_hugging_face("cpu", options.rounds, options.seed)
     print("\n".join(hugging_face_lines(results["hugging_face"])))
     write_json(results, path)

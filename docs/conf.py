@@ -18,6 +18,7 @@ extensions = [
     "sphinx_copybutton",
     "site_parts.docstrings",
     "site_parts.explorer",
+    "site_parts.laboratory",
     "site_parts.mathjax",
     "site_parts.notebooks",
     "site_parts.results",

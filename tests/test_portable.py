@@ -109,11 +109,11 @@ def test_a_pytorch_without_processes_trains_in_one(monkeypatch):
     monkeypatch.setattr(distributed.dist, "is_available", lambda: False)
     monkeypatch.delattr(distributed.dist, "is_initialized")  # such a build does not have it
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with distributed.process_group(torch.device("cpu"), 1.0) as alone:
+    with distributed.process_group(torch.device("cpu"), minutes=1.0) as alone:
         assert (alone.rank, alone.world_size) == (0, 1)
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="no torch.distributed; train in one process"):
-        with distributed.process_group(torch.device("cpu"), 1.0):
+        with distributed.process_group(torch.device("cpu"), minutes=1.0):
             pass
 
 
@@ -122,10 +122,10 @@ def test_gpus_talk_by_gloo_where_there_is_no_nccl(has_nccl, wanted, monkeypatch)
     asked = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(distributed.dist, "is_nccl_available", lambda: has_nccl)
-    monkeypatch.setattr(distributed.dist, "rendezvous", lambda *_, **__: iter([(None, 0, 2)]))
-    monkeypatch.setattr(distributed.dist, "init_process_group", lambda backend, **_: asked.append(backend))
+    monkeypatch.setattr(distributed.dist, "init_process_group", lambda backend, **options: asked.append(backend))
+    monkeypatch.setattr(distributed.dist, "rendezvous", lambda *args, **options: iter([(None, 0, 2)]))
     monkeypatch.setattr(distributed.dist, "destroy_process_group", lambda: None)
-    with distributed.process_group(torch.device("cuda"), 1.0):
+    with distributed.process_group(torch.device("cuda"), minutes=1.0):
         pass
     assert asked == [wanted]
 

@@ -1,5 +1,5 @@
 """The command line, `defdetr COMMAND`:
-`draw · check-data · train · eval · detect · convert · export · demo · lab · course · grade · study · zoo`.
+`draw · train · eval · detect · convert · export · demo · lab · course · grade · study · zoo`.
 
 What the user can put right (a missing file, a wrong value) is told in one line, with exit code 2; `--debug` shows
 where it came from.

@@ -62,13 +62,10 @@ def run(args: argparse.Namespace) -> None:
         )
         found.append(Detected(path, picture.width, picture.height, detections))
     write_json(out / "detections.json", [row for one in found for row in one.rows])
+    tasks_from = args.onnx or args.checkpoint or DEFAULT
     for name in dict.fromkeys(args.also):
-        write_json(
-            out / EXPORTS[name],
-            as_coco(found, names)
-            if name == "coco"
-            else as_label_studio(found, args.onnx or args.checkpoint or DEFAULT),
-        )
+        content = as_coco(found, names) if name == "coco" else as_label_studio(found, tasks_from)
+        write_json(out / EXPORTS[name], content)
 
 
 def write_json(path: Path, content: Any) -> None:

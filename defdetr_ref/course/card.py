@@ -94,7 +94,7 @@ class Card:
     def in_all(self) -> str:
         """What is solved in the whole course. Not of how many, or each new exercise would change every card."""
         count = len(self.progress.solved)
-        return f"in the whole course {count} solved; exercises.progress() lists them all"
+        return f"Solved in the whole course so far: {count} (exercises.progress() lists them)"
 
 
 def times(lesson: Lesson) -> str:

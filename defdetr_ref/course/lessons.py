@@ -9,7 +9,7 @@ class Lesson(NamedTuple):
     file: str  # without .ipynb; it begins with the lesson's number in two digits
     title: str
     minutes: int  # to read it and fill its blanks, rounded to five
-    seconds: int  # to run it on two cores, rounded up to five
+    seconds: int  # to run it on one core of an AMD EPYC, rounded up to five
 
     @property
     def number(self) -> str:
@@ -21,7 +21,7 @@ LESSONS = (
     Lesson("00_map", "Map", 25, 10),
     Lesson("01_reading_between_pixels", "Reading between pixels", 25, 10),
     Lesson("02_attention_without_keys", "Attention without keys", 25, 10),
-    Lesson("03_sampling_offsets", "Where to look first", 25, 10),
+    Lesson("03_sampling_offsets", "Where to look first", 25, 15),
     Lesson("04_multi_scale_attention", "Many scales, no FPN", 25, 10),
     Lesson("05_reference_points", "Reference points", 25, 10),
     Lesson("06_from_query_to_box", "From query to box", 25, 10),
@@ -30,8 +30,8 @@ LESSONS = (
     Lesson("09_matching_and_focal_loss", "Matching and focal loss", 35, 10),
     Lesson("10_train_a_detector", "Train a detector", 30, 90),
     Lesson("11_detr_against_deformable_detr", "DETR against Deformable DETR", 25, 10),
-    Lesson("12_what_it_costs", "What it costs", 25, 30),
-    Lesson("13_write_the_kernel", "Write the kernel", 50, 30),
+    Lesson("12_what_it_costs", "What it costs", 25, 15),
+    Lesson("13_write_the_kernel", "Write the kernel", 50, 15),
     Lesson("14_relatives", "Relatives", 40, 10),
-    Lesson("15_what_it_has_learned", "What it has learned", 30, 60),
+    Lesson("15_what_it_has_learned", "What it has learned", 30, 30),
 )

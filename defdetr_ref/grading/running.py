@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -81,7 +82,8 @@ def kernel(folder: Path, environment: dict[str, str]) -> Iterator[tuple[Any, Any
             'Jupyter is not installed here; install it with: pip install "defdetr-ref[notebooks]"'
         ) from None
     manager = KernelManager(kernel_name="python3")
-    manager.start_kernel(cwd=str(folder), env=environment)
+    quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)  # what it says itself; a cell's output is a message
+    manager.start_kernel(cwd=str(folder), env=environment, **quiet)
     client = manager.client()
     try:
         client.start_channels()

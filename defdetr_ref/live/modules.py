@@ -4,6 +4,7 @@ In a page opened from disk a module cannot import another one. So all of them ar
 scope, which needs no bundler, as long as no name is declared twice; a browser refuses a script where one is.
 """
 
+import posixpath
 import re
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from defdetr_ref.live.assembler import assemble
 
 WEB = Path(__file__).parent / "web"
 KERNEL = "matmul.wat"
-IMPORT = re.compile(r'^import \{[^}]*\} from "\./([\w.]+)";\n', re.MULTILINE)
+IMPORT = re.compile(r'^import \{[^}]*\} from "(\.[\w./]+)";\n', re.MULTILINE)
 EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) )", re.MULTILINE)
 
 
@@ -21,13 +22,13 @@ def kernel() -> bytes:
 
 
 def modules_before(name: str) -> list[str]:
-    """The files that a module needs, and itself: each after those that it imports."""
+    """The files that a module needs, and itself, as paths within web/: each after those that it imports."""
     order: list[str] = []
 
     def visit(module: str) -> None:
         if module not in order:
             for imported in IMPORT.findall((WEB / module).read_text(encoding="utf-8")):
-                visit(imported)
+                visit(posixpath.normpath(posixpath.join(posixpath.dirname(module), imported)))
             order.append(module)
 
     visit(name)

@@ -5,9 +5,11 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,35 +33,46 @@ $style
 <main>
 <h1>$title</h1>
 <div class="laboratory">
-<canvas data-part="view" style="aspect-ratio: $width / $height" tabindex="0" role="img" aria-label="The scene. Arrow
-keys move the shape, plus and minus change its size, r turns it, Enter takes the next one."></canvas>
-<div class="controls">
-<p>Drag a shape. By keyboard: arrows move it, + and − change its size, r turns it, Enter takes the next one.</p>
-<label>Decoder layer <input data-part="layer" type="range" min="1" max="1" value="1"></label>
-<label>Smallest score, in hundredths <input data-part="threshold" type="range" min="1" max="99" value="30"></label>
-<label><input data-part="points" type="checkbox" checked> Points of the query that sees the shape: size is weight,
-colour is head</label>
-<p data-part="status" role="status">The detector is being opened …</p>
-<p data-part="time"></p>
-</div>
+$body
 </div>
 <noscript>The laboratory needs JavaScript.</noscript>
 </main>
+$weights
 <script type="module">
 $script
-const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const bytes = async () => ({ weights: bytesOf("$weights"), kernel: bytesOf("$kernel") });
-window.laboratory = await openLaboratory(document.querySelector(".laboratory"), bytes, $names, $size);
+window.laboratory = await openLaboratory(document.querySelector(".laboratory"), storedPage());
 </script>
 </body>
 </html>
 """)
+STORED = '<script type="text/plain" data-stored="{part}">{text}</script>\n'
+MODEL = "model"  # id of the first one
+SHOWN = ("encoder_layers", "decoder_layers", "num_heads", "num_levels", "two_stage", "box_refine")  # of a config
+LABORATORY = WEB / "laboratory"
+
+
+@dataclass(frozen=True)
+class PageModel:
+    """A model of the page. id: in links; words: for the reader; epoch: how long it was trained, if that is told."""
+
+    id: str
+    words: str
+    model: nn.Module
+    epoch: int | None = None
+
+    def described(self) -> dict[str, Any]:
+        """For `Models` in models.js."""
+        config = {name: getattr(self.model.config, name) for name in SHOWN}
+        epoch = {} if self.epoch is None else {"epoch": self.epoch}
+        return {"id": self.id, "words": self.words, "config": config, **epoch}
 
 
 def save_page(
     path: str | os.PathLike,
     model: nn.Module,
     *,
+    epochs: Mapping[int, nn.Module] | None = None,
+    others: Mapping[str, nn.Module] | None = None,
     image_size: tuple[int, int] = (128, 128),
     names: Mapping[int, str] = DRAWN_SETS["shapes"].categories,
     dtype: torch.dtype | str = torch.int8,
@@ -68,33 +81,58 @@ def save_page(
     """Write a page in which the reader moves shapes and sees where the detector looks. It needs no network.
 
     path: of the HTML file
-    model: a `DeformableDETR` with the backbone "small", trained on the drawn shapes
+    model: a `DeformableDETR` with the backbone "small", trained on the drawn shapes, or on digits, which are drawn by
+        hand in the page
+    epochs: the same training after fewer epochs, by their number; each adds as much to the file as the model
+    others: further models to look at and to lay beside it, by what they are called in the page
     image_size: (height, width) of the scene, in pixels
     names: words for the labels
     dtype: of the weights in the page, see `export_weights`
     title: of the page
 
-    Returns the path. Raises ValueError as `export_weights` does, and for an image smaller than the largest stride.
+    Returns the path. Raises ValueError as `export_weights` does, for an image smaller than the largest stride of a
+    model, and for a model without a name or with one that another has.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        weights = export_weights(Path(folder) / "model.safetensors", model, dtype).read_bytes()
-    if min(image_size) < model.config.largest_stride:
-        raise ValueError(
-            f"save_page: image_size {image_size} is smaller than the model's largest stride of "
-            f"{model.config.largest_stride} pixels; choose a larger one"
-        )
+    models = [
+        PageModel(MODEL, "The trained model" if epochs else "The model", model),
+        *(PageModel(f"epoch-{epoch}", f"After epoch {epoch}", early, epoch) for epoch, early in (epochs or {}).items()),
+        *(PageModel(name, name, other) for name, other in (others or {}).items()),
+    ]
+    require_names(models)
+    weights = [exported(each.model, dtype) for each in models]
+    for each in models:
+        if min(image_size) < each.model.config.largest_stride:
+            raise ValueError(
+                f"save_page: image_size {image_size} is smaller than the largest stride of the model "
+                f"{each.id!r}, {each.model.config.largest_stride} pixels; choose a larger one"
+            )
+    facts = {"names": dict(names), "size": list(image_size), "described": [each.described() for each in models]}
+    stored = {"page": json.dumps(facts).replace("</", "<\\/")}  # no name can end the script
+    stored |= {str(number): base64.b64encode(each).decode() for number, each in enumerate(weights)}
+    stored["kernel"] = base64.b64encode(kernel()).decode()
     page = PAGE.substitute(
         title=escape(title),
-        style=(WEB / "laboratory.css").read_text(encoding="utf-8"),
-        script=script("laboratory.js"),
-        weights=base64.b64encode(weights).decode(),
-        kernel=base64.b64encode(kernel()).decode(),
-        names=json.dumps(dict(names)).replace("</", "<\\/"),  # no name can end the script
-        size=json.dumps(list(image_size)),
-        height=image_size[0],
-        width=image_size[1],
+        style=(LABORATORY / "laboratory.css").read_text(encoding="utf-8"),
+        body=(LABORATORY / "laboratory.html").read_text(encoding="utf-8"),
+        script=script("laboratory/laboratory.js"),
+        weights="".join(STORED.format(part=part, text=text) for part, text in stored.items()),
     )
     content = page.encode("utf-8")
     with replacing(Path(path), len(content)) as file:
         file.write(content)
     return Path(path)
+
+
+def require_names(models: list[PageModel]) -> None:
+    """Raises ValueError unless each model of the page can be told from the others."""
+    taken = {"", "uncut"}  # as what is laid beside a model, they say nothing and the model without cuts
+    for each in models:
+        if each.id in taken:
+            raise ValueError(f"save_page: a model cannot be called {each.id!r}; give each a name of its own")
+        taken.add(each.id)
+
+
+def exported(model: nn.Module, dtype: torch.dtype | str) -> bytes:
+    """The bytes of the file of weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        return export_weights(Path(folder) / "model.safetensors", model, dtype).read_bytes()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,27 +88,30 @@ def process_group(device: torch.device, minutes: float) -> Iterator[ProcessGroup
         dist.destroy_process_group()
 
 
-def silent_ranks(store: dist.Store, rank: int, world_size: int, limit: timedelta) -> list[int]:
+def silent_ranks(store: "dist.Store", rank: int, world_size: int, limit: timedelta) -> list[int]:
     """Which processes do not say in time that they, too, have noticed that something is wrong.
 
     store: which all processes write to and read from.
     rank, world_size: of this process, and how many there are.
     limit: for an answer; more than a minute is never waited.
     """
-    deadline = time.monotonic() + min(limit, LONGEST_ROLL_CALL).total_seconds()
-    try:
-        store.set_timeout(min(limit, LONGEST_ROLL_CALL))
-        store.set(f"noticed by {rank}", "")
-    except RuntimeError:  # the store is in the first process, unless torchrun holds it
-        return [0]
-    silent = []
-    for other in range(world_size):
-        left = timedelta(seconds=max(0.1, deadline - time.monotonic()))
-        try:
-            store.wait([f"noticed by {other}"], left)
-        except RuntimeError:
-            silent.append(other)
-    return silent
+    wait = min(limit, LONGEST_ROLL_CALL)
+    silent: list[int] = []
+
+    def call_the_roll() -> None:
+        deadline = time.monotonic() + wait.total_seconds()
+        for other in range(world_size):
+            try:
+                store.set(f"noticed by {rank}", "")
+                store.wait([f"noticed by {other}"], timedelta(seconds=max(0.1, deadline - time.monotonic())))
+            except RuntimeError:
+                silent.append(other)
+
+    # Without torchrun the first process holds the store; if that one is stopped, asking it never comes to an end.
+    roll_call = threading.Thread(target=call_the_roll, daemon=True)
+    roll_call.start()
+    roll_call.join((2 * wait).total_seconds() + world_size)
+    return [0] if roll_call.is_alive() else silent
 
 
 def _no_answer(silent: list[int], world_size: int, minutes: float) -> str:

@@ -102,7 +102,7 @@ def publish(name: str, recipe: Recipe, folder: Path, *, progress: bool = True) -
         "seed": recipe.train.seed,
         "model_class": recipe.model_class,
         "model": dataclasses.asdict(last.config),
-        "train": dataclasses.asdict(recipe.train),
+        "train": recipe.train.identity(),
         "machine": machine(),
         "versions": versions(),
     }

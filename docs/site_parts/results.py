@@ -128,10 +128,10 @@ def machine_lines(results: dict[str, Any]) -> Iterator[str]:
 
 def benchmark_lines(results: dict[str, Any]) -> Iterator[str]:
     """A table of milliseconds; in brackets how many times as fast as PyTorch's `grid_sample`."""
-    if "operator" not in results:
-        return
     for direction in DIRECTIONS:
-        rows = [row for row in results["operator"]["rows"] if row.get(direction)]
+        rows = [row for row in results.get("operator", {"rows": []})["rows"] if row.get(direction)]
+        if not rows:
+            continue
         names = list(dict.fromkeys(name for row in rows for name in row[direction]))
         yield from (f"Milliseconds, {direction}; in brackets, how many times as fast as `torch`:", "")
         yield f"| workload | {' | '.join(names)} |"
@@ -168,8 +168,9 @@ def detector_lines(detector: dict[str, Any]) -> Iterator[str]:
 def hugging_face_lines(found: dict[str, Any]) -> Iterator[str]:
     height, width = found["image"]
     yield (
-        f"Models of transformers with random weights, an image of {height}×{width}, {found['threads']} threads, medians "
-        f"of {found['rounds']} rounds, {found['date']}; in brackets, how many times as fast with `use_ms_deform_attn`:"
+        f"Models of transformers with random weights, an image of {height}×{width}, {found['threads']} threads, "
+        f"medians of {found['rounds']} rounds, {found['date']}; in brackets, how many times as fast with "
+        "`use_ms_deform_attn`:"
     )
     yield from ("", "| milliseconds | forward | training step |", "|---|---:|---:|")
     for name, steps in found["models"].items():

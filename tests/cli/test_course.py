@@ -58,6 +58,4 @@ def test_other_notebooks_are_copied_and_not_trusted(tmp_path, trusted):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name[:2])
 def test_a_copy_reads_no_file_beside_its_folder(path):
-    if path.name.startswith("11_"):
-        pytest.skip("reads its results from docs/")
     assert not [line for source in code(path) for line in source if re.search(r"[\"']\.\./", line)]

@@ -70,8 +70,8 @@ def test_refining_with_points_and_weights_in_half_the_space(tmp_path):
             torch.testing.assert_close(found, getattr(one, name), rtol=0, atol=1e-4)
     torch.testing.assert_close(outputs["decoder.0.boxes"], wanted["aux_outputs"][0]["pred_boxes"], rtol=0, atol=1e-5)
     assert len(outputs) == 2 + 3 * 3 + 2 and torch.equal(outputs["decoder.1.boxes"], outputs["pred_boxes"])
-    numbers = sum(one.numel() for one in rounded.state_dict().values())
-    assert 2 * numbers < weight_bytes(tmp_path / "refine.onnx") < 2.2 * numbers
+    numbers = sum(one.numel() for one in rounded.state_dict().values() if one.is_floating_point())
+    assert 1.9 * numbers < weight_bytes(tmp_path / "refine.onnx") < 2.1 * numbers
 
 
 def kinds_of(path) -> set[str]:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+LONGEST = 600  # seconds, of a process that hangs
 NOBODY = 65534  # the user without rights on most systems
 
 
@@ -88,6 +89,7 @@ def in_child(work: Callable[[Moments], None], moments: Moments, log: Path) -> "C
     pid = os.fork()
     if pid:
         return Child(pid, result)
+    signal.alarm(LONGEST)
     try:
         with open(log, "w", encoding="utf-8") as file, open(result, "w", encoding="utf-8") as answer:
             os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)

@@ -45,9 +45,11 @@ def test_one_script_runs_in_a_page_from_disk(page, tmp_path):
 
 
 def test_every_module_is_in_the_script_after_those_it_imports():
-    order = modules_before("laboratory.js")
-    assert sorted(order) == sorted(path.name for path in WEB.glob("*.js"))
+    laboratory = "laboratory/laboratory.js"
+    order = modules_before(laboratory)
+    assert sorted(order) == sorted(path.relative_to(WEB).as_posix() for path in WEB.rglob("*.js"))
     for name in order:
-        imported = re.findall(r'from "\./([\w.]+)"', (WEB / name).read_text(encoding="utf-8"))
-        assert all(order.index(each) < order.index(name) for each in imported)
-    assert not re.search(r"^\s*(import|export)\b", live.script("laboratory.js"), re.MULTILINE)
+        imported = re.findall(r'from "(\.[\w./]+)"', (WEB / name).read_text(encoding="utf-8"))
+        paths = [((WEB / name).parent / each).resolve().relative_to(WEB.resolve()).as_posix() for each in imported]
+        assert all(order.index(each) < order.index(name) for each in paths)
+    assert not re.search(r"^\s*(import|export)\b", live.script(laboratory), re.MULTILINE)

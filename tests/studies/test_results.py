@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from defdetr_ref.studies.results import finished, write_json
+from defdetr_ref.studies.results import finished, stored_results, write_json
 
 
 def test_written_whole_and_nothing_beside_it(tmp_path):
@@ -51,3 +51,10 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
     path.write_text("{cut", encoding="utf-8")
     with pytest.raises(ValueError, match="one.json is not a JSON file; delete it"):
         finished(path, {})
+
+
+def test_stored_results_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "sizes" in json.loads(stored_results("cost.json").read_text(encoding="utf-8"))
+    with pytest.raises(FileNotFoundError, match="nothing.json is not there: the studies'"):
+        stored_results("nothing.json")

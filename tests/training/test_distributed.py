@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,7 @@ import torch.multiprocessing as mp
 from defdetr_ref import checkpoints
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.training import train
+from defdetr_ref.training.distributed import silent_ranks
 from defdetr_ref.training.run_folder import RunFolder
 from tests.training.runs import CONFIG, CutOff, PowerCut, new_model, run, timeless
 
@@ -133,3 +135,28 @@ def test_a_process_that_does_not_answer_is_named():
     assert message.removeprefix("[rank0]: ").startswith(
         "TimeoutError: rank 1 has not answered for 0.05 minutes, so the 2 processes"
     )
+
+
+class Store(dist.Store):
+    """A store in which the ranks of `present` have left their sign; asking it for others fails or, `hanging`, hangs."""
+
+    def __init__(self, present, hanging=False):
+        super().__init__()
+        self.present, self.hanging, self.signs = {f"noticed by {rank}" for rank in present}, hanging, []
+
+    def set(self, key, value):
+        self.signs.append(key)
+
+    def wait(self, keys, timeout):
+        if self.hanging:
+            threading.Event().wait()
+        if not set(keys) <= self.present | set(self.signs):
+            raise RuntimeError("wait timeout")
+
+
+@pytest.mark.parametrize(
+    ("store", "silent"), [(Store([0, 2]), [3]), (Store([]), [0, 2, 3]), (Store([0, 2, 3]), []), (Store([], True), [0])]
+)
+def test_the_roll_is_called(store, silent):
+    assert silent_ranks(store, rank=1, world_size=4, limit=timedelta(milliseconds=1)) == silent
+    assert set(store.signs) == {"noticed by 1"}

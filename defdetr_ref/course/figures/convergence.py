@@ -92,9 +92,12 @@ def plot_focus(runs: Runs, what: str = "entropy") -> Figure:
 
 
 def plot_search(runs: Runs) -> Figure:
-    """AP at the end of every search run against its rate, a point for each seed; a ring around the chosen rate's."""
+    """AP at the end of every search run against its rate, a point for each seed; a ring around the chosen rate's.
+
+    Only of models that have final runs.
+    """
     rates_chosen = best_rates(runs)
-    chosen = {model: rates_chosen[model] for model in STYLES if model in rates_chosen}
+    chosen = {model: rates_chosen[model] for model in models_of(runs) if model in rates_chosen}
     figure, axes = panels(1, len(chosen), PANEL_INCHES)
     for ax, (model, rate) in zip(axes[0], chosen.items(), strict=True):
         colour, marker = STYLES[model]

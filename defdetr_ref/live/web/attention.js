@@ -43,6 +43,7 @@ export class MultiScaleDeformableAttention {
     this.attentionWeights = new Linear(parameters.under("attention_weights"), matmul, channels, samples);
     this.valueProj = new Linear(parameters.under("value_proj"), matmul, channels, channels);
     this.outputProj = new Linear(parameters.under("output_proj"), matmul, channels, channels);
+    this.edit = (weights) => weights; // the laboratory puts something else here, see laboratory/cuts.js
   }
 
   /**
@@ -52,7 +53,7 @@ export class MultiScaleDeformableAttention {
   forward(query, references, features, spatialShapes) {
     const value = this.valueProj.forward(features);
     const locations = samplingLocations(references, this.offsetsOf(query), spatialShapes);
-    const weights = this.weightsOf(query);
+    const weights = this.edit(this.weightsOf(query), locations);
     const read = msDeformAttn(value, spatialShapes, locations, weights);
     return { output: this.outputProj.forward(read), locations, weights };
   }

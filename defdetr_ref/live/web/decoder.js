@@ -15,6 +15,7 @@ class DecoderLayer {
     this.crossNorm = new LayerNorm(parameters.under("cross_norm"), config.d_model);
     this.ffn = new FeedForward(parameters.under("ffn"), matmul, config);
     this.ffnNorm = new LayerNorm(parameters.under("ffn_norm"), config.d_model);
+    this.isCut = false; // then what comes in goes on unchanged to the next layer and to the heads
   }
 
   forward(content, position, references, memory, spatialShapes) {
@@ -27,7 +28,8 @@ class DecoderLayer {
     const seen = addAndNorm(among, read.output, this.crossNorm);
     // Each query for itself turns what it has read into what the heads can read off.
     const output = addAndNorm(seen, this.ffn.forward(seen), this.ffnNorm);
-    return { references, selfWeights: told.weights, locations: read.locations, weights: read.weights, output };
+    const { locations, weights } = read;
+    return { references, selfWeights: told.weights, locations, weights, output: this.isCut ? content : output };
   }
 }
 

@@ -47,6 +47,7 @@ export function normalise(rgb, height, width) {
 export class DeformableDETR {
   constructor(config, parameters, matmul) {
     this.config = config;
+    this.arithmetic = matmul.name;
     this.backbone = new SmallResNet(parameters.under("backbone"), matmul, config);
     this.pyramid = new FeaturePyramid(parameters.under("pyramid"), matmul, config, this.backbone.channels);
     this.encoder = new Encoder(parameters.under("encoder"), matmul, config);

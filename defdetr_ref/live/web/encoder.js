@@ -12,6 +12,7 @@ class EncoderLayer {
     this.attentionNorm = new LayerNorm(parameters.under("attention_norm"), config.d_model);
     this.ffn = new FeedForward(parameters.under("ffn"), matmul, config);
     this.ffnNorm = new LayerNorm(parameters.under("ffn_norm"), config.d_model);
+    this.isCut = false; // then what comes in goes on unchanged, see laboratory/cuts.js
   }
 
   forward(x, tokens, references) {
@@ -21,7 +22,7 @@ class EncoderLayer {
     const attended = addAndNorm(x, read.output, this.attentionNorm);
     // Feed-forward: each token for itself; attention only adds up, here what was read is worked on.
     const output = addAndNorm(attended, this.ffn.forward(attended), this.ffnNorm);
-    return { references, locations: read.locations, weights: read.weights, output };
+    return { references, locations: read.locations, weights: read.weights, output: this.isCut ? x : output };
   }
 }
 

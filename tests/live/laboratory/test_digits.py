@@ -1,0 +1,55 @@
+"""A model of digits: digits are drawn with the pointer, and then are shapes like others."""
+
+import pytest
+
+from defdetr_ref import live
+from tests.browser.waiting import holds
+from tests.live.laboratory.opened import SIZE, Opened
+from tests.live.models import live_model
+
+NAMES = {number + 1: str(number) for number in range(10)}
+SHAPES = "() => window.laboratory.state.shapes"
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return live_model(feature_strides=(8, 16), num_levels=2, box_refine=True, num_classes=11, decoder_layers=2)
+
+
+def second_shape_is(page, name):
+    """Wait until the table of what was found names the second shape so."""
+    rows = "() => [...document.querySelectorAll('[data-part=found] tr')].map((row) => row.innerText)"
+    holds(page, rows, f"(texts) => texts.length > 1 && texts.some((text) => text.startsWith('{name}\\t'))")
+
+
+def test_a_digit_is_drawn_moved_and_kept_in_a_link(page, digits, tmp_path):
+    path = live.save_page(tmp_path / "page.html", digits, image_size=SIZE, names=NAMES, dtype="float32")
+    laboratory = Opened(page, path)
+    assert laboratory.texts("[data-part=found] tr", 1)[0].startswith("7\t")  # there is one to begin with
+    laboratory.page.get_by_label("draws a digit").check()
+    laboratory.part("digit").select_option("4")
+    laboratory.drag((10, 10), (10, 30))
+    laboratory.drag((18, 20), (18, 42))  # near: a second stroke of the same digit
+    second_shape_is(page, "4")
+    drawn = holds(page, SHAPES, "(shapes) => shapes[1].strokes.length === 2")[1]
+    assert (drawn["x"], drawn["y"], drawn["radius"]) == pytest.approx((14, 26, 16), abs=0.6)
+    row = laboratory.pixels()[20, :, :3].float()
+    assert (row[9:12].mean(dim=0) - row[30:40].mean(dim=0)).abs().max() > 60  # ink beside the ground
+    laboratory.agrees(digits)
+
+    laboratory.page.get_by_label("moves shapes").check()
+    laboratory.drag((14, 26), (60, 26))
+    assert holds(page, SHAPES, "(shapes) => shapes[1].x > 50")[1]["strokes"] == drawn["strokes"]
+    laboratory.part("kind").select_option("9")
+    second_shape_is(page, "9")
+    laboratory.agrees(digits)
+    laboratory.part("copy").click()
+    link = holds(page, "() => document.querySelector('[data-part=link]').value", "(text) => text.includes('#')")
+    laboratory.open("#" + link.partition("#")[2])
+    again = holds(page, SHAPES, "(shapes) => shapes.length === 2")[1]
+    assert again["kind"] == "9" and again["x"] == pytest.approx(60, abs=1)
+    assert sum(again["strokes"], []) == [pytest.approx(point, abs=2e-3) for point in sum(drawn["strokes"], [])]
+
+
+def test_a_model_of_shapes_draws_no_digits(laboratory):
+    laboratory.page.get_by_label("draws a digit").wait_for(state="hidden")
