@@ -7,6 +7,7 @@
 #   make test-late-frames            the browser tests, on pages whose animation frames come 150 ms late
 #   make mutants [SEED=…]            break the package on purpose, a little at a time: do its tests notice? (10 minutes)
 #   make faults [SEED=…]             kill runs, fill disks, flip bits, stop processes: nothing may be lost silently (minutes)
+#   make fuzz [SEED=…]               inputs that are spoilt at random: json, pictures, weights, the operator (half an hour)
 #   make bench                       time the operator and a whole detector against others: table, JSON, plot (minutes)
 #   make gpu                         on a machine with an NVIDIA GPU: its tests and benchmarks, into one JSON file
 #   make docs                        the site, from disk and without network: notebooks, explorer, API
@@ -25,7 +26,7 @@ export HF_HUB_OFFLINE := 1
 # Stored outputs are those of somebody who has not solved anything yet.
 test notebooks: export DEFDETR_PROGRESS :=
 
-.PHONY: demo lab test test-fast test-random test-late-frames mutants faults bench gpu docs notebooks clean
+.PHONY: demo lab test test-fast test-random test-late-frames mutants faults fuzz bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -55,6 +56,10 @@ mutants: $(VENV)/.test
 
 faults: $(VENV)/.test
 	$(BIN)/python -m tests.faults $(if $(SEED),--seed $(SEED))
+
+# Goes on where it was interrupted: what is done is in runs/fuzz.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks

@@ -56,7 +56,10 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
         field, (told, said) = next(iter(contradictions.items()))
         weigh = "do not tell it" if told is None else f"are of {told!r}"
         raise CheckpointError(f"checkpoint {path} says that its {field} is {said!r}, but its weights {weigh}")
-    model = CLASSES[weights.model_class](weights.config)
+    try:
+        model = CLASSES[weights.model_class](weights.config)
+    except ValueError as error:  # an attention_backend that there is not, which no weights contradict
+        raise CheckpointError(f"checkpoint {path} says of its model what cannot be: {error}") from None
     _fill(model, weights)
     return model.eval(), content
 

@@ -25,6 +25,7 @@ REQUIRED_KEYS = {
 }
 LARGEST_NUMBER = 2**53  # whole numbers above are not exact in float64; as an id, size or length they are a mistake
 LARGEST_SIDE = 10**6  # px
+LONGEST_NAME = 1000  # letters of a file name; no system has longer ones, and sentences repeat it
 LARGEST_CATEGORY_ID = 100_000  # labels are raw ids, so a model has a class for each number up to the largest
 SIZE_CLASSES = ("small", "medium", "large")
 
@@ -226,7 +227,8 @@ class _Reader:
 
     def _add_image(self, image: dict[str, Any]) -> None:
         name, sides = image["file_name"], (image["height"], image["width"])
-        if not isinstance(name, str) or not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides):
+        is_name = isinstance(name, str) and len(name) <= LONGEST_NAME
+        if not is_name or not all(type(side) is int and 0 < side <= LARGEST_SIDE for side in sides):
             raise self._wrong(
                 "images without a name or a size",
                 f"image {image['id']} has file_name {_shown(name)}, height {_shown(sides[0])} and width "

@@ -32,7 +32,7 @@ def normalise_shapes(spatial_shapes: Sequence[Sequence[int]] | Tensor) -> Spatia
     if not pairs:
         raise ValueError(
             "ms_deform_attn: `spatial_shapes` must be one (height, width) of whole numbers for every level, "
-            f"got {spatial_shapes!r}"
+            f"got {' '.join(repr(spatial_shapes).split())}"  # a tensor's text has several lines
         )
     for level, (height, width) in enumerate(pairs):
         if height < 1 or width < 1:

@@ -137,6 +137,7 @@ GARBAGE = {
     "all classes of the world": (dict(config=config(num_classes=10**12)), "num_classes is 1000000000000"),
     "another backbone": (dict(config=config(backbone="resnet50")), "backbone is 'resnet50', but its weights"),
     "a backbone that is none": (dict(config=config(backbone="vgg")), "backbone is 'vgg', but its weights"),
+    "a backend that there is not": (dict(config=config(attention_backend="hand")), "unknown backend 'hand'"),
     "another variant": (dict(config=config(box_refine=False)), "box_refine is False, but its weights are of True"),
     "no class of model": (dict(model_class=None), "says that it is of None"),
     "another class of model": (dict(model_class="DetrBaseline"), "says that it is of 'DetrBaseline'"),

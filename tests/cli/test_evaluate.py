@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from defdetr_ref.evaluation import METRICS
 from tests.cli.commands import defdetr
 
@@ -15,3 +17,35 @@ def test_eval_prints_the_figures_and_writes_them(trained, drawn, tmp_path, capsy
     files = ["--images", drawn / "val", "--annotations", drawn / "val.json"]
     assert defdetr("eval", trained / "last.pt", *files, "--batch-size", 1, "--device", "cpu") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METRICS)
+
+
+@pytest.fixture
+def spoilt(drawn, tmp_path):
+    """The validation set with a box without width and a crowd, its images named by links."""
+    content = json.loads((drawn / "val.json").read_text(encoding="utf-8"))
+    first, second = content["annotations"][:2]
+    first["bbox"][2], second["iscrowd"] = 0, 1
+    (tmp_path / "links").mkdir()
+    for image in content["images"]:
+        (tmp_path / "links" / image["file_name"]).symlink_to(drawn / "val" / image["file_name"])
+    (tmp_path / "val.json").write_text(json.dumps(content), encoding="utf-8")
+    return ["--images", tmp_path / "links", "--annotations", tmp_path / "val.json", "--device", "cpu"]
+
+
+def test_what_is_left_out_is_told_once(trained, spoilt, capsys):
+    assert defdetr("eval", trained / "last.pt", *spoilt, "--follow-links") == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "left out of the targets" in line]
+    assert len(told) == 1
+    assert "1 of crowds (iscrowd is 1), 1 without width or height inside their image;" in told[0]
+
+
+def test_one_process_of_several_tells_it(trained, spoilt, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    assert defdetr("eval", trained / "last.pt", *spoilt, "--follow-links") == 0
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_links_out_of_the_folder_are_refused_in_the_words_of_the_command_line(trained, spoilt, capsys):
+    assert defdetr("eval", trained / "last.pt", *spoilt) == 2
+    message = capsys.readouterr().err
+    assert "leads out of the folder" in message and "pass --follow-links to read" in message

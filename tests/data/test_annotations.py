@@ -27,6 +27,7 @@ WRONG = [  # kind of record, key, value, what is said
     ("annotations", "id", 10**30, "has id 10+; ids must be whole numbers"),
     ("images", "width", 10**12, "width 10+; a name and two whole numbers"),
     ("images", "height", True, "height True .*; a name and two whole numbers"),
+    ("images", "file_name", "x" * 5000, "has file_name 'xxx.*; a name and two whole numbers"),
     ("images", "file_name", {}, "has file_name {}.*; a name and two whole numbers"),
     ("categories", "name", None, "category 7 has name None; a string is needed"),
     ("categories", "id", -7, "'plate' has id -7; .*renumber them from 1"),

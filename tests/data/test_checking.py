@@ -9,7 +9,7 @@ from PIL import ExifTags, Image
 
 from defdetr_ref.data.checking import check_split, compare_splits, counts_by_category
 
-LIMITS = {"small": (0, 100), "medium": (100, 300), "large": (300, 1e10)}
+LIMITS = {"small": (0, 12), "medium": (12, 300), "large": (300, 1e10)}  # a box has 12 px², which is small
 
 
 def checked(hand_made, name="train", **options):

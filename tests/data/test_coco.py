@@ -344,7 +344,7 @@ def test_links_inside_the_folder_and_a_linked_folder_are_no_matter(hand_made):
     assert hand_made.open()[0][0].shape == (3, 40, 60)
 
 
-@pytest.mark.parametrize("name", ["x" * 1000 + ".png", "a\0.png", "\ud800.png", "a\0/b.png", ""])
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0.png", "\ud800.png", "a\0/b.png", ""])
 def test_names_that_no_file_can_have(hand_made, name):
     hand_made.content["images"][0]["file_name"] = name
     with pytest.raises(FileNotFoundError, match="does not exist"):

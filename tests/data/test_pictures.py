@@ -64,6 +64,16 @@ def test_damaged_exif_is_no_damaged_picture(tmp_path):
     assert picture.size == (40, 24) and told == 1
 
 
+def test_exif_that_cannot_be_parsed_at_all_turns_nothing(tmp_path, monkeypatch):
+    def damaged(self):
+        raise struct.error("unpack requires a buffer of 4 bytes")  # one of many that Pillow lets through
+
+    save(tmp_path / "a.png", np.zeros((24, 40, 3), dtype=np.uint8), 6)
+    monkeypatch.setattr(Image.Image, "getexif", damaged)
+    picture, told = read_picture(tmp_path / "a.png")
+    assert picture.size == (40, 24) and told == 1
+
+
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm", ".jp2"])
 def test_sixteen_bits_of_grey_are_scaled(tmp_path, suffix):
     grey = (np.arange(6 * 9).reshape(6, 9) * 1236).astype(np.uint16)  # from black to nearly white
