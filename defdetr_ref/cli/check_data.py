@@ -7,8 +7,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from defdetr_ref.cli import common, contact_sheet
-from defdetr_ref.cli.detect import write_json
+from defdetr_ref.cli import common
 from defdetr_ref.cli.train import validation_files
 from defdetr_ref.data.annotations import SIZE_CLASSES
 from defdetr_ref.data.checking import CheckedSplit, Finding, check_split, compare_splits, counts_by_category
@@ -21,12 +20,9 @@ BETWEEN = "all images"  # the heading of what is found by comparing them
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr check-data`."""
-    parser.add_argument("--data", metavar="FOLDER", help="a drawn set: train.json, train/, val.json, val/")
-    parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
-    parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
-    parser.add_argument("--val-images", metavar="DIR", help="with --images: images to evaluate on")
-    parser.add_argument("--val-annotations", metavar="FILE", help="and their COCO json")
-    parser.add_argument("--follow-links", action="store_true", help="read images that symbolic links put elsewhere")
+    common.add_place_options(parser)
+    common.add_validation_options(parser)
+    common.add_follow_links_option(parser)
     parser.add_argument("--out", default="data-check", metavar="FOLDER", help="of sheet and page (default %(default)s)")
     parser.add_argument("--samples", type=int, default=24, metavar="N", help="images of a split (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the choice of samples (default %(default)s)")
@@ -34,6 +30,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check each split, print what was found, write contact_sheet.png, index.html and check.json."""
+    from defdetr_ref.cli import contact_sheet  # brings matplotlib, for its font
+
     if args.samples < 1 or args.seed < 0:
         raise ValueError(f"--samples is {args.samples} and --seed {args.seed}; they must be at least 1 and 0")
     files = {"train": common.split_files(args, "train"), "val": validation_files(args)}
@@ -53,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     title = f"Data: {args.data or args.annotations}"
     contact_sheet.save_page(out / "index.html", title, tables, findings, samples)
     everything = {name: [dataclasses.asdict(one) for one in ones] for name, ones in findings.items()}
-    write_json(out / "check.json", {"categories": tables, "findings": everything})
+    common.write_json(out / "check.json", {"categories": tables, "findings": everything})
     print(f"kinds of problems: {problems}; more in {out / 'index.html'}")
     return int(problems > 0)
 

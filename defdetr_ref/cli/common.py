@@ -1,8 +1,10 @@
 """Options that several commands share, and what they mean."""
 
 import argparse
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -36,11 +38,9 @@ def is_main_process() -> bool:
 def add_data_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Where images and annotations are: a drawn set, or COCO's layout. Returns the group of these options."""
     parser = parser.add_argument_group("data")
-    parser.add_argument("--data", metavar="FOLDER", help="a drawn set: train.json, train/, val.json, val/")
-    parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
-    parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
+    add_place_options(parser)
     parser.add_argument("--skip-bad-images", action="store_true", help="leave damaged images out instead of stopping")
-    parser.add_argument("--follow-links", action="store_true", help="read images that symbolic links put elsewhere")
+    add_follow_links_option(parser)
     parser.add_argument(
         "--num-workers",
         type=int,
@@ -49,6 +49,29 @@ def add_data_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
         help="processes that load images (default 0)",
     )
     return parser
+
+
+def add_place_options(parser: argparse._ActionsContainer) -> None:
+    """--data, or --images and --annotations"""
+    parser.add_argument("--data", metavar="FOLDER", help="a drawn set: train.json, train/, val.json, val/")
+    parser.add_argument("--images", metavar="DIR", help="instead of --data: the folder of the images")
+    parser.add_argument("--annotations", metavar="FILE", help="and their COCO json")
+
+
+def add_validation_options(parser: argparse._ActionsContainer) -> None:
+    """--val-images and --val-annotations"""
+    parser.add_argument("--val-images", metavar="DIR", help="with --images: images to evaluate on")
+    parser.add_argument("--val-annotations", metavar="FILE", help="and their COCO json")
+
+
+def add_follow_links_option(parser: argparse._ActionsContainer) -> None:
+    """--follow-links"""
+    parser.add_argument("--follow-links", action="store_true", help="read images that symbolic links put elsewhere")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As text that people can read, too."""
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def split_files(args: argparse.Namespace, split: str) -> tuple[Path, Path]:

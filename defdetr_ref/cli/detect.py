@@ -1,7 +1,6 @@
 """Find objects in pictures: draws the boxes and lists them."""
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,16 +60,11 @@ def run(args: argparse.Namespace) -> None:
             or f"{path}: nothing above {args.threshold}"
         )
         found.append(Detected(path, picture.width, picture.height, detections))
-    write_json(out / "detections.json", [row for one in found for row in one.rows])
+    common.write_json(out / "detections.json", [row for one in found for row in one.rows])
     tasks_from = args.onnx or args.checkpoint or DEFAULT
     for name in dict.fromkeys(args.also):
         content = as_coco(found, names) if name == "coco" else as_label_studio(found, tasks_from)
-        write_json(out / EXPORTS[name], content)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """As text that people can read, too."""
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
+        common.write_json(out / EXPORTS[name], content)
 
 
 def open_detector(args: argparse.Namespace) -> tuple[nn.Module, dict[str, Any]]:

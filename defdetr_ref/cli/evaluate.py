@@ -1,7 +1,6 @@
 """Print COCO's twelve metrics of a checkpoint."""
 
 import argparse
-import json
 from pathlib import Path
 
 from defdetr_ref import checkpoints, zoo
@@ -34,4 +33,4 @@ def run(args: argparse.Namespace) -> None:
     print(table(metrics))
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(jsonable(metrics), indent=2) + "\n", encoding="utf-8", newline="\n")
+        common.write_json(Path(args.out), jsonable(metrics))

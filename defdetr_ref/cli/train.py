@@ -57,8 +57,7 @@ CHOICES = {"precision": ("fp32", "bf16"), "schedule": ("step", "cosine")}
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr train`."""
     data = common.add_data_options(parser)
-    data.add_argument("--val-images", metavar="DIR", help="with --images: images to evaluate on")
-    data.add_argument("--val-annotations", metavar="FILE", help="and their COCO json")
+    common.add_validation_options(data)
     data.add_argument("--augment", choices=("none", "flip", "paper"), help="default: flip on drawn sets, else paper")
     data.add_argument(
         "--overfit",

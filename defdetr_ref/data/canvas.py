@@ -96,10 +96,15 @@ class DrawnImage:
     annotations: list[dict[str, Any]]
 
 
-def size_classes(size: tuple[int, int]) -> dict[str, list[float]]:
-    """Limits of an object's area, in px², for AP_small, AP_medium and AP_large in an image of (height, width)."""
+def size_classes(
+    size: tuple[int, int], small_share: float = SMALL_SHARE, large_share: float = LARGE_SHARE
+) -> dict[str, list[float]]:
+    """Limits of an object's area, in px², for AP_small, AP_medium and AP_large in an image of (height, width).
+
+    The shares are of the image's side: an object as large as their square is the first that is medium, or large.
+    """
     height, width = size
-    small, large = SMALL_SHARE**2 * height * width, LARGE_SHARE**2 * height * width
+    small, large = small_share**2 * height * width, large_share**2 * height * width
     return {"small": [0.0, small], "medium": [small, large], "large": [large, NO_LIMIT]}
 
 

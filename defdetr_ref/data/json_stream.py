@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import TextIOBase
 from typing import Any
 
@@ -35,23 +35,21 @@ class JsonStream:
 
     def items(self) -> Iterator[Any]:
         """The values of an array, one by one; it begins here."""
-        self._take("[")
-        if self.peek() != "]":
-            yield self.value()
-            while self.peek() == ",":
-                self._take(",")
-                yield self.value()
-        self._take("]")
+        return self._between("[", self.value, "]")
 
     def keys(self) -> Iterator[str]:
         """The keys of an object that begins here; the caller consumes the value after each."""
-        self._take("{")
-        if self.peek() != "}":
-            yield self._key()
+        return self._between("{", self._key, "}")
+
+    def _between(self, first: str, read: Callable[[], Any], last: str) -> Iterator[Any]:
+        """What `read` gives between two brackets, each time after a comma but the first."""
+        self._take(first)
+        if self.peek() != last:
+            yield read()
             while self.peek() == ",":
                 self._take(",")
-                yield self._key()
-        self._take("}")
+                yield read()
+        self._take(last)
 
     def end(self) -> None:
         """Raises ValueError if anything follows."""

@@ -92,14 +92,25 @@ def has_area(boxes: Float[Tensor, "n 4"]) -> Tensor:
 def normalize(image: Image.Image) -> Float32[Tensor, "3 height width"]:
     """Colours in [0, 1], then shifted and scaled by ImageNet's mean and standard deviation."""
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255  # (3, H, W)
-    mean, std = (torch.tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (pixels - mean) / std
+    return normalize_colours(pixels)
+
+
+def normalize_colours(colours: Float[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+    """The second step of `normalize`, for colours in [0, 1] of one image or several, on any device."""
+    mean, std = _mean_and_std(colours.device)
+    return (colours - mean) / std
 
 
 def denormalize(image: Float[Tensor, "3 height width"]) -> Float[Tensor, "3 height width"]:
     """The inverse of `normalize`: colours in [0, 1], to look at."""
-    mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = _mean_and_std(image.device)
     return (image * std + mean).clamp(0, 1)
+
+
+def _mean_and_std(device: torch.device) -> tuple[Tensor, Tensor]:
+    """ImageNet's, (3, 1, 1) each."""
+    mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return mean, std
 
 
 def to_model(image: Image.Image, target: Target) -> tuple[Tensor, Target]:

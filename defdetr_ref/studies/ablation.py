@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from defdetr_ref.studies.analysis import by_seed, last_per_cent
 from defdetr_ref.studies.convergence import run_all
 from defdetr_ref.studies.plan import Settings, ablation_runs
 from defdetr_ref.studies.variants import VARIANTS
 
 SEEDS = (21, 22, 23)
-PER_CENT = 100
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,10 @@ def run_study(
 
 def difference(results: Iterable[dict[str, Any]], claim: Claim, name: str = "AP") -> np.ndarray:
     """Per cent of `name` that `after` is above `before`, for each seed that both have, (seeds,)."""
-    ends: dict[str, dict[int, float]] = {claim.before: {}, claim.after: {}}
-    for one in results:
-        if one["run"]["model"] in ends:
-            ends[one["run"]["model"]][one["run"]["seed"]] = PER_CENT * (one["epochs"][-1][name] or 0.0)
-    before, after = ends[claim.before], ends[claim.after]
-    return np.array([after[seed] - before[seed] for seed in sorted(before.keys() & after.keys())])
+    results = list(results)
+    before, after = by_seed(results, claim.before), by_seed(results, claim.after)
+    seeds = sorted(before.keys() & after.keys())
+    return np.array([last_per_cent(after[seed], name) - last_per_cent(before[seed], name) for seed in seeds])
 
 
 def verdict(claim: Claim, differences: np.ndarray) -> str:

@@ -9,6 +9,7 @@ from defdetr_ref.studies.variants import VARIANTS
 
 RESAMPLES, BOOTSTRAP_SEED = 10_000, 0
 LEVEL = 0.95
+PER_CENT = 100
 AXES = ("epoch", "cpu_seconds")  # epochs are images seen, divided by the number of training images
 
 Runs = Iterable[Mapping[str, Any]]
@@ -50,6 +51,11 @@ def first_reaching(places: np.ndarray, values: np.ndarray, goal: float) -> float
 def by_seed(runs: Runs, model: str) -> dict[int, Mapping[str, Any]]:
     """The final runs of one model."""
     return {one["run"]["seed"]: one for one in runs if one["run"]["model"] == model and one["run"]["stage"] == "final"}
+
+
+def last_per_cent(run: Mapping[str, Any], name: str = "AP") -> float:
+    """`name` after a run's last epoch, in per cent; 0 where it is not defined."""
+    return PER_CENT * (run["epochs"][-1][name] or 0.0)
 
 
 def convergence_factor(
@@ -101,7 +107,7 @@ def factor_table(runs: Runs) -> str:
             pairs = ", ".join(f"{one:.1f}" for one in factor.pairs.values())
             lines.append(
                 f"{VARIANTS[slow].label} against {VARIANTS[fast].label}, {what}: {factor.median:.1f} times "
-                f"({100 * LEVEL:.0f} %: {factor.low:.1f} to {factor.high:.1f}; by seed {pairs})"
+                f"({PER_CENT * LEVEL:.0f} %: {factor.low:.1f} to {factor.high:.1f}; by seed {pairs})"
             )
     return "\n".join(lines)
 
@@ -116,7 +122,7 @@ def size_table(runs: Runs) -> str:
     for model, variant in VARIANTS.items():
         found = list(by_seed(runs, model).values())
         if found:
-            cells = [_mean_and_spread([100 * (one["epochs"][-1][name] or 0.0) for one in found]) for name in SIZES]
+            cells = [_mean_and_spread([last_per_cent(one, name) for one in found]) for name in SIZES]
             lines.append(f"{variant.label:<34}{found[0]['run']['epochs']:>7}{len(found):>6}" + "".join(cells))
     return "\n".join(lines)
 

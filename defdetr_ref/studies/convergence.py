@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from defdetr_ref.studies.analysis import by_seed, last_per_cent
 from defdetr_ref.studies.one_run import StudyData, do_run
 from defdetr_ref.studies.plan import (
     MODELS,
@@ -107,10 +108,10 @@ def run_all(runs: Sequence[Run], settings: Settings, out: Path, work: Path, jobs
 def table(results: Iterable[dict[str, Any]]) -> str:
     """The last epoch of every final run, in per cent, and each model's mean."""
     lines = [f"{'model':<34}{'epochs':>7}{'rate':>8}{'seed':>6}" + "".join(f"{name:>11}" for name in SHOWN)]
-    final = [one for one in results if one["run"]["stage"] == "final"]
+    results = list(results)
     for model, variant in VARIANTS.items():
-        runs = [one for one in final if one["run"]["model"] == model]
-        rows = [[100 * (one["epochs"][-1][name] or 0.0) for name in SHOWN] for one in runs]
+        runs = list(by_seed(results, model).values())
+        rows = [[last_per_cent(one, name) for name in SHOWN] for one in runs]
         for one, row in zip(runs, rows, strict=True):
             run = one["run"]
             lines.append(f"{variant.label:<34}{run['epochs']:>7}{run['lr']:>8g}{run['seed']:>6}" + _cells(row))
@@ -127,7 +128,6 @@ def _cells(row: Sequence[float]) -> str:
 def _report(result: dict[str, Any]) -> dict[str, Any]:
     """The same result, after a line for the terminal."""
     run, seconds = result["run"], result["seconds"]["cpu_seconds"]
-    ap = 100 * (result["epochs"][-1]["AP"] or 0.0)
-    print(f"{run['stage']} {run['model']}, rate {run['lr']:g}, seed {run['seed']}: AP {ap:.1f}, {seconds:.0f} s of CPU",
-          flush=True)  # fmt: skip
+    found = f"AP {last_per_cent(result):.1f}, {seconds:.0f} s of CPU"
+    print(f"{run['stage']} {run['model']}, rate {run['lr']:g}, seed {run['seed']}: {found}", flush=True)
     return result

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from defdetr_ref.boxes import xyxy_to_cxcywh
+from defdetr_ref.data.canvas import size_classes
 from defdetr_ref.data.coco import learnable_boxes
 from defdetr_ref.data.shapes import ShapesConfig, coverage, draw_shapes
-from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from defdetr_ref.data.transforms import normalize_colours
 
-SMALL_SIDE, LARGE_SIDE = 1 / 8, 1 / 4  # of the image; an object whose area is below, or from, its square
-NO_LIMIT = 1e10
+SMALL_SHARE, LARGE_SHARE = 1 / 8, 1 / 4  # of the image; an object whose area is below, or from, its square
 TURNS = 8  # mirrored left to right, top to bottom, and both axes exchanged: bits 1, 2 and 4
 READ_TOGETHER = 250  # images
 
@@ -60,9 +60,8 @@ def draw_pictures(canvas: ShapesConfig, count: int, seed: int) -> Pictures:
             "image_id": index + 1,
             "size": canvas.size,
         })  # fmt: skip
-    limits = [share**2 * height * width for share in (SMALL_SIDE, LARGE_SIDE)]
     coco = {
-        "info": {"size_classes": {"small": [0.0, limits[0]], "medium": limits, "large": [limits[1], NO_LIMIT]}},
+        "info": {"size_classes": size_classes(canvas.size, SMALL_SHARE, LARGE_SHARE)},
         "images": [{"id": index + 1, "file_name": "", "height": height, "width": width} for index in range(count)],
         "annotations": annotations,
         "categories": [{"id": number, "name": name} for number, name in enumerate(canvas.shapes, start=1)],
@@ -76,12 +75,6 @@ def _cover(cover: UInt8[Tensor, "height width"], record: dict[str, Any]) -> None
     alpha, (left, top) = coverage(np.reshape(outline, (-1, 2)))
     rows, columns = alpha.shape
     cover[top : top + rows, left : left + columns][torch.from_numpy(alpha >= 0.5)] = record["category_id"]
-
-
-def normalise(pixels: UInt8[Tensor, "image 3 height width"]) -> Float[Tensor, "image 3 height width"]:
-    """As the transforms of `defdetr_ref.data` do."""
-    mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (IMAGENET_MEAN, IMAGENET_STD))
-    return (pixels / 255 - mean) / std
 
 
 def turn(image: Tensor, number: int) -> Tensor:
@@ -163,7 +156,7 @@ def store_features(
     batches = [turn(train.pixels, number) for number in range(TURNS)] + [val.pixels]
     with torch.no_grad():
         parts = [
-            [one.half() for one in backbone(normalise(images))]
+            [one.half() for one in backbone(normalize_colours(images / 255))]
             for batch in batches
             for images in batch.split(READ_TOGETHER)
         ]

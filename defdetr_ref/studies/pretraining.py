@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from defdetr_ref.backbone import SmallResNet
 from defdetr_ref.data.shapes import ShapesConfig
-from defdetr_ref.studies.pictures import TURNS, draw_pictures, normalise, turn
+from defdetr_ref.data.transforms import normalize_colours
+from defdetr_ref.studies.pictures import TURNS, draw_pictures, turn
 from defdetr_ref.training.config import TrainConfig
 from defdetr_ref.training.optimisation import lr_factor
 
@@ -53,7 +54,7 @@ def pretrain(canvas: ShapesConfig, *, steps: int = STEPS, images: int = IMAGES) 
         colours = torch.randperm(3, generator=generator)  # it should not go by colour
         number = int(torch.randint(TURNS, (), generator=generator))
         pixels, covers = pictures.pixels[chosen][:, colours], pictures.covers[chosen]
-        logits = heads(backbone(normalise(turn(pixels, number))))
+        logits = heads(backbone(normalize_colours(turn(pixels, number) / 255)))
         loss = sum(
             cover_loss(one, turn(covers, number), stride, weight) for one, stride in zip(logits, STRIDES, strict=True)
         )

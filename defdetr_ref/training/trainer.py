@@ -23,6 +23,8 @@ from defdetr_ref.training.distributed import ProcessGroup, training_device
 from defdetr_ref.training.optimisation import lr_factor, parameter_groups, warming_average
 from defdetr_ref.training.run_folder import RunFolder
 
+CLOCKS = {"seconds": time.perf_counter, "cpu_seconds": time.process_time}  # what a run notes of its steps
+
 
 class NonFiniteLoss(ArithmeticError):
     """The loss or the gradient became NaN or infinite, and training stopped before it could spoil the weights."""
@@ -55,7 +57,7 @@ class Trainer:
         self.epoch, self.best_ap = 0, -math.inf  # epochs done; highest AP so far
         self.position = 0  # steps done in the epoch under way
         self.sums: dict[str, float] = {}  # over those steps, of every loss term and the gradient norm in this process
-        self.seconds, self.cpu_seconds = 0.0, 0.0  # that they took
+        self.spent = dict.fromkeys(CLOCKS, 0.0)  # on those steps
         self._random_state: dict[str, Tensor] | None = None  # with which to go on in the middle of an epoch
         self._saved_steps: int | None = None  # of all epochs, in last.pt
         self._saved_at = time.monotonic()
@@ -74,7 +76,7 @@ class Trainer:
         """One pass over the training set, or what is left of it; `between_steps` is called after each step but the
         last. Returns the mean over its steps of every loss term and the gradient norm, and the seconds.
         """
-        start, cpu_start = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
+        start = {name: read() - self.spent[name] for name, read in CLOCKS.items()}
         torch.manual_seed(mixed_seed(self.config.seed, self.epoch, self.group.rank))  # dropout, the loader's workers
         self.loader.sampler.set_epoch(self.epoch)  # the order
         self.loader.sampler.first = self.position * self.loader.batch_size
@@ -89,15 +91,15 @@ class Trainer:
             for name, value in figures.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
             self.position += 1
-            self.seconds, self.cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+            self.spent = {name: read() - start[name] for name, read in CLOCKS.items()}
             bar.update()
             bar.set_postfix(epoch=self.epoch + 1, loss=f"{figures['total']:.3f}")
             if self.position < len(self.loader):
                 between_steps()
         means = torch.tensor(list(self.sums.values()), dtype=torch.float64, device=self.device) / len(self.loader)
         record = dict(zip(self.sums, self.group.mean(means).tolist(), strict=True))
-        record |= {"seconds": self.seconds, "cpu_seconds": round(self.cpu_seconds, 2)}
-        self.epoch, self.position, self.sums, self.seconds, self.cpu_seconds = self.epoch + 1, 0, {}, 0.0, 0.0
+        record |= {**self.spent, "cpu_seconds": round(self.spent["cpu_seconds"], 2)}
+        self.epoch, self.position, self.sums, self.spent = self.epoch + 1, 0, {}, dict.fromkeys(CLOCKS, 0.0)
         return record
 
     def train_step(self, step: int, images: Tensor, mask: Tensor, targets: list[dict[str, Any]]) -> dict[str, float]:
@@ -190,8 +192,7 @@ class Trainer:
     def save_within_epoch(self, notes: dict[str, Any]) -> None:
         """Write last.pt in the middle of an epoch; every process calls this, and the main one writes."""
         mine = {"sums": self.sums, "random_state": random_state(self.device)}
-        seconds = {"seconds": self.seconds, "cpu_seconds": self.cpu_seconds}
-        within = {"position": self.position, **seconds, "processes": self.group.all_gather([mine])}
+        within = {"position": self.position, **self.spent, "processes": self.group.all_gather([mine])}
         if self.group.is_main_process:
             notes = self._signed(notes)
             checkpoints.save(self.run.last, self.evaluated_model, **notes, **self._state(), within_epoch=within)
@@ -258,8 +259,7 @@ class Trainer:
         """Go on in the middle of an epoch. With another number of processes nothing is the same bit for bit: each goes
         on from the mean of their sums, with the epoch's first random numbers.
         """
-        self.position, self.seconds = within["position"], within["seconds"]
-        self.cpu_seconds = within["cpu_seconds"]
+        self.position, self.spent = within["position"], {name: within[name] for name in CLOCKS}
         processes = within["processes"]
         if len(processes) == self.group.world_size:
             self.sums = dict(processes[self.group.rank]["sums"])

@@ -4,7 +4,6 @@ import hashlib
 import importlib
 import json
 import logging
-import os
 import random
 import tempfile
 import warnings
@@ -12,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import defdetr_ref
+from defdetr_ref.studies.results import write_json
 
 TARGETS = {"annotations": 20_000, "pictures": 20_000, "checkpoints": 3_000, "operator": 1_500}  # and how many cases
 SAVED_EVERY = 250  # cases
@@ -74,11 +74,8 @@ class Campaign:
         return random.Random(f"{self.target} {self.seed} {number}")
 
     def _save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         content = {"state": self._state, "done": self.done, "counts": self.counts, "problems": self.problems}
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(content, indent=2), encoding="utf-8", newline="\n")
-        os.replace(partial, self.path)
+        write_json(self.path, content)
 
 
 def state_of_package() -> str:

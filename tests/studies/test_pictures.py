@@ -6,13 +6,12 @@ import torch
 
 from defdetr_ref.backbone import SmallResNet
 from defdetr_ref.boxes import cxcywh_to_xyxy
-from defdetr_ref.data.transforms import PlainTransform
+from defdetr_ref.data.transforms import PlainTransform, normalize_colours
 from defdetr_ref.studies.pictures import (
     TURNS,
     NumberedImages,
     StoredFeatures,
     draw_pictures,
-    normalise,
     store_features,
     turn,
     turn_boxes,
@@ -65,7 +64,7 @@ def test_they_are_normalised_as_everywhere(pictures):
     image = Image.fromarray(pictures.pixels[0].permute(1, 2, 0).numpy())
     target = {"boxes": torch.zeros(0, 4), "size": (64, 64)}
     wanted, _ = PlainTransform()(image, target, np.random.default_rng(0))
-    torch.testing.assert_close(normalise(pictures.pixels[:1])[0], wanted)
+    torch.testing.assert_close(normalize_colours(pictures.pixels[:1] / 255)[0], wanted)
 
 
 @pytest.mark.parametrize("number", range(TURNS))
@@ -101,13 +100,13 @@ def test_a_number_gives_what_the_backbone_sees_in_its_image(pictures, tmp_path):
             number = int(image[0, 0, 0]) // 5
             drawn.add(number)
             with torch.no_grad():
-                wanted = backbone(normalise(turn(pictures.pixels[index][None], number)))
+                wanted = backbone(normalize_colours(turn(pictures.pixels[index][None], number) / 255))
             for one, other in zip(stored(image[None]), wanted, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
             assert torch.equal(target["boxes"], turn_boxes(pictures.targets[index]["boxes"], number))
     assert len(drawn) > 4  # turned by chance
     with torch.no_grad():
-        wanted = backbone(normalise(val.pixels))
+        wanted = backbone(normalize_colours(val.pixels / 255))
     for one, other in zip(stored(torch.stack([val_set[i][0] for i in range(3)])), wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
     assert list(stored.state_dict()) == []

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from defdetr_ref.explain.style import OKABE_ITO, finish_chart, panels
 from defdetr_ref.studies.ablation import CLAIMS, Claim, difference
+from defdetr_ref.studies.analysis import PER_CENT, by_seed, last_per_cent
 from defdetr_ref.studies.finer_maps import CASES
 from defdetr_ref.studies.plan import best_rates
 from defdetr_ref.studies.variants import VARIANTS
@@ -24,17 +25,16 @@ STYLES = {  # model -> (colour, marker); what the legend says is the variant's l
     "detr-8": (OKABE_ITO[6], "D"),
 }
 SIZES = {"AP_small": "small objects", "AP_medium": "medium objects", "AP_large": "large objects"}
-PER_CENT = 100
 EPOCHS_SHOWN = (0, 1, 2, 5, 10, 20, 50, 100)
 LEAST_AP_AXIS = 5  # per cent, so that curves near zero stay there
 
 
 def final_runs_of(runs: Runs, model: str) -> list[Mapping[str, Any]]:
     """The final runs of one model, by seed. Raises ValueError if there is none."""
-    found = [one for one in runs if one["run"]["stage"] == "final" and one["run"]["model"] == model]
+    found = by_seed(runs, model)
     if not found:
         raise ValueError(f"there is no final run of the model {model!r}")
-    return sorted(found, key=lambda one: one["run"]["seed"])
+    return [found[seed] for seed in sorted(found)]
 
 
 def by_epoch(
@@ -47,8 +47,7 @@ def by_epoch(
 
 def models_of(runs: Runs) -> list[str]:
     """Those of STYLES that have final runs, in its order."""
-    found = {one["run"]["model"] for one in runs if one["run"]["stage"] == "final"}
-    return [model for model in STYLES if model in found]
+    return [model for model in STYLES if by_seed(runs, model)]
 
 
 def plot_ap(runs: Runs, names: Mapping[str, str] = {"AP": "AP"}) -> Figure:
@@ -102,7 +101,7 @@ def plot_search(runs: Runs) -> Figure:
     for ax, (model, rate) in zip(axes[0], chosen.items(), strict=True):
         colour, marker = STYLES[model]
         found = sorted(
-            (one["run"]["lr"], PER_CENT * (one["epochs"][-1]["AP"] or 0.0))
+            (one["run"]["lr"], last_per_cent(one))
             for one in runs
             if one["run"]["stage"] == "search" and one["run"]["model"] == model
         )

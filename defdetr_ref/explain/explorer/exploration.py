@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD, EvalTransform, denormalize
+from defdetr_ref.data.transforms import EvalTransform, denormalize, normalize_colours
 from defdetr_ref.explain.explorer.outputs import Objects, objects_of, proposal_scores
 from defdetr_ref.explain.recording import AttentionRecord, ForwardPass, record
 from defdetr_ref.inference import evaluation_mode
@@ -167,8 +167,7 @@ def _checked(image: Tensor, normalized: bool) -> Tensor:
         raise ValueError(
             f"image: with normalized=False its colours must be in [0, 1], got {image.min():.3g} to {image.max():.3g}"
         )
-    mean, std = (torch.tensor(values, device=image.device)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
-    return (image.detach().float() - mean) / std
+    return normalize_colours(image.detach().float())
 
 
 def _picture(pixels: Float[Tensor, "3 height width"]) -> Image.Image:
