@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.waiting import PICTURE, box, changes, holds, shows
+from tests.browser.waiting import PICTURE, becomes, box, changes, holds, shows
 from tests.site.building import ROOT, build
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -67,6 +67,19 @@ def test_the_point_of_notebook_01_can_be_dragged(visit):
         page.mouse.down()
         page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + area["height"] * 0.7)
         page.mouse.up()
+
+
+def test_hint_and_solution_are_folded_and_open_by_the_keyboard(visit):
+    page = visit("notebooks/03_sampling_offsets")
+    folds = page.locator("details.fold")
+    expect(folds.locator("summary")).to_have_text(["Hint", "Solution"] * 2)
+    becomes(page, "() => document.querySelectorAll('details.fold[open]').length", 0)
+    for number, words in ((0, "divided by the larger of"), (1, "def star_by_hand")):
+        shown = folds.nth(number).get_by_text(words).first
+        expect(shown).to_be_hidden()
+        folds.nth(number).locator("summary").focus()
+        page.keyboard.press("Enter")
+        expect(shown).to_be_visible()
 
 
 def test_the_map_leads_to_a_notebook(visit):
