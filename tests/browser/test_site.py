@@ -69,6 +69,48 @@ def test_the_point_of_notebook_01_can_be_dragged(visit):
         page.mouse.up()
 
 
+GROUND = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+IS_DARK, IS_LIGHT = "(seen) => Math.max(...seen) < 60", "(seen) => Math.min(...seen) > 230"
+
+
+@pytest.mark.parametrize("name", ["explorer", "index"])
+def test_a_page_in_a_frame_has_the_theme_of_the_page_around_it(visit, name):
+    page = visit(name)
+    page.evaluate("() => { document.body.dataset.theme = 'auto'; }")
+    frame = page.locator("iframe").element_handle().content_frame()
+    for scheme, theme, expected in (
+        ("light", "auto", IS_LIGHT), ("light", "dark", IS_DARK), ("dark", "auto", IS_DARK), ("dark", "light", IS_LIGHT)
+    ):  # fmt: skip
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        holds(page, GROUND, expected)
+        holds(frame, GROUND, expected)
+
+
+def test_a_theme_that_was_chosen_before_holds_for_the_frame_from_the_start(visit):
+    page = visit("explorer")
+    page.evaluate("() => localStorage.setItem('theme', 'dark')")
+    page.reload()
+    holds(page.locator("iframe").element_handle().content_frame(), GROUND, IS_DARK)
+
+
+def test_figures_and_pictures_are_no_white_slabs_in_the_dark(visit):
+    page = visit("notebooks/01_reading_between_pixels")
+    brightness = "(selector) => getComputedStyle(document.querySelector(selector)).filter"
+    for theme, expected in (("dark", "brightness(0.78)"), ("light", "brightness(1)")):
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        becomes(page, brightness, expected, "article img")
+    page.evaluate("() => { document.body.dataset.theme = 'dark'; }")
+    ground = (
+        "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor.match(/\\d+/g).map(Number)"
+    )
+    for selector in (".defdetr-areas", "div[style*='max-width: 60em']"):
+        holds(page, ground, IS_DARK, selector)
+    holds(visit("notebooks/00_map"), "() => localStorage.clear()", "() => true")
+    page.evaluate("() => { document.body.dataset.theme = 'dark'; }")
+    holds(page, ground, IS_DARK, ".defdetr-map > div")
+
+
 def test_hint_and_solution_are_folded_and_open_by_the_keyboard(visit):
     page = visit("notebooks/03_sampling_offsets")
     folds = page.locator("details.fold")
