@@ -10,8 +10,8 @@ from tests.site.building import ROOT, build
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.slow
 NARROW, WIDE = {"width": 420, "height": 900}, {"width": 1400, "height": 1000}
-FORMULAS = ("notebooks/04_multi_scale_attention", "backward", "glossary")
-SAMPLE = ("index", "explorer", "paper_and_code", "operator", "api/attention", "notebooks/00_map", *FORMULAS)
+FORMULAS = ("notebooks/04_multi_scale_attention", "backward", "glossary", "api/attention")
+SAMPLE = ("index", "explorer", "paper_and_code", "operator", "notebooks/00_map", *FORMULAS)
 
 
 @pytest.fixture
