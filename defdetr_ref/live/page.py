@@ -16,6 +16,7 @@ from torch import nn
 
 from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.dense import DetrBaseline
+from defdetr_ref.explain.style import OWN_PAGE_THEME
 from defdetr_ref.live.modules import WEB, kernel, script
 from defdetr_ref.live.weights import export_weights
 from defdetr_ref.weight_files.writing import replacing
@@ -26,6 +27,7 @@ PAGE = Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
+$theme
 <style>
 $style
 </style>
@@ -116,6 +118,7 @@ def save_page(
     stored["kernel"] = base64.b64encode(kernel()).decode()
     page = PAGE.substitute(
         title=escape(title),
+        theme=OWN_PAGE_THEME,
         style=(LABORATORY / "laboratory.css").read_text(encoding="utf-8"),
         body=(LABORATORY / "laboratory.html").read_text(encoding="utf-8"),
         script=script("laboratory/laboratory.js"),
