@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import ctypes
+import dataclasses
 import dis
 import functools
 import inspect
@@ -21,7 +22,7 @@ from typing import Any
 import defdetr_cuda
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 INSTALLED = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
 PACKAGES = [str(Path(__file__).resolve().parents[2]), str(Path(defdetr_cuda.__file__).resolve().parent)]
@@ -210,6 +211,10 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor | np.ndarray):
         one, other = (np.asarray(x.detach() if isinstance(x, Tensor) else x) for x in (one, other))
         return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+    if isinstance(one, nn.Module):
+        return _same(dict(one.state_dict()), dict(other.state_dict()))
+    if dataclasses.is_dataclass(one):
+        one, other = vars(one), vars(other)
     if isinstance(one, tuple | list | dict):
         items = [list(x.items()) if isinstance(x, dict) else x for x in (one, other)]
         return len(one) == len(other) and all(map(_same, *items))

@@ -1,6 +1,8 @@
 """What the checks are made of: compare what an answer gives, and say in one sentence what is off."""
 
 import contextlib
+import copy
+import dataclasses
 import numbers
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
@@ -8,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, call, copied, not_contiguous, parameters_of
 
@@ -113,14 +115,27 @@ def _forms(arguments: tuple) -> Iterator[tuple[str, tuple]]:
     """(words for the sentence, the arguments) as they are, and in those other forms that make a difference."""
     yield "", arguments
     gaps = _each(arguments, lambda x: not_contiguous(x) if isinstance(x, Tensor | np.ndarray) and x.ndim else x)
-    double = _each(arguments, lambda x: x.double() if isinstance(x, Tensor) and x.dtype == torch.float32 else x)
+    double = _each(arguments, _in_float64)
     for form, changed in ((", of arguments that are not contiguous,", gaps), (", in float64,", double)):
         if any(now is not then for now, then in zip(changed, arguments, strict=True)):
             yield form, changed
 
 
+def _in_float64(thing: Any) -> Any:
+    if isinstance(thing, nn.Module):
+        return copy.deepcopy(thing).double()
+    return thing.double() if isinstance(thing, Tensor) and thing.dtype == torch.float32 else thing
+
+
 def _each(thing: Any, change: Callable) -> Any:
-    """`change` of whatever lies in tuples and lists, which stay the same objects where nothing changes."""
+    """`change` of whatever lies in tuples, lists, dicts and data classes, which stay the same objects where nothing
+    changes."""
+    if type(thing) is dict or (dataclasses.is_dataclass(thing) and not isinstance(thing, type)):
+        fields = thing if type(thing) is dict else vars(thing)
+        changed = {name: _each(item, change) for name, item in fields.items()}
+        if all(changed[name] is fields[name] for name in fields):
+            return thing
+        return changed if type(thing) is dict else dataclasses.replace(thing, **changed)
     if type(thing) not in (tuple, list):
         return change(thing)
     items = [_each(item, change) for item in thing]
@@ -128,15 +143,21 @@ def _each(thing: Any, change: Callable) -> Any:
 
 
 def _gradients(function: Callable, arguments: tuple, places: list[int], what: str) -> list[Tensor]:
-    """At the arguments in these places, of a weighted sum of the result; zero where none arrives."""
+    """At the arguments in these places, of a weighted sum of the results; zero where none arrives."""
     leaves = copied(arguments)
     wanted = [leaves[place].requires_grad_() for place in places]
-    result = call(partial(function, *leaves))
-    if not result.requires_grad:
+    results = [one for one in _tensors(call(partial(function, *leaves))) if one.requires_grad]
+    if not results:
         why = "something in it calls detach(), item() or tolist(), or makes a new tensor of numbers"
         raise WrongAnswer(f"{what}: the numbers are right, but no gradient goes back from them; {why}", hint="")
-    total = (result * torch.linspace(1, 2, result.numel()).view(result.shape)).sum()  # no two numbers count alike
+    # No two numbers count alike.
+    total = sum((one * torch.linspace(1, 2, one.numel()).view(one.shape)).sum() for one in results)
     return list(torch.autograd.grad(total, wanted, allow_unused=True, materialize_grads=True))
+
+
+def _tensors(result: Any) -> list[Tensor]:
+    """Of a result that is one, or a tuple or list of them."""
+    return [result] if isinstance(result, Tensor) else [one for each in result for one in _tensors(each)]
 
 
 def _expect_length(yours: Any, expected: tuple | list, what: str) -> None:

@@ -1,5 +1,6 @@
 """What a learner reads for each kind of bad answer."""
 
+import dataclasses
 import re
 import sys
 from functools import partial
@@ -306,3 +307,61 @@ def test_ipython_prints_the_sentence_alone(capsys):
     )
     printed = capsys.readouterr()
     assert (printed.out + printed.err).strip() == "03-star: two sentences short"
+
+
+@dataclasses.dataclass
+class Given:
+    """What holds tensors, as the tokens of an image do."""
+
+    numbers: torch.Tensor
+    sizes: list[tuple[int, int]]
+
+
+def test_modules_data_classes_and_dicts_come_in_float64_too():
+    seen = []
+
+    def weighted(module, given, target):
+        seen.append((module.weight.dtype, given.numbers.dtype, target["boxes"].dtype))
+        return module(given.numbers + target["boxes"])
+
+    def in_float32(module, given, target):
+        return weighted(module, given, target).float()
+
+    arguments = torch.nn.Linear(2, 3), Given(torch.rand(4, 2), [(2, 3)]), {"boxes": torch.rand(4, 2), "name": "a"}
+    expect_same(weighted, weighted, arguments, "it")
+    assert {types for types in seen} == {(torch.float32,) * 3, (torch.float64,) * 3}
+    assert arguments[0].weight.dtype == arguments[1].numbers.dtype == arguments[2]["boxes"].dtype == torch.float32
+    with says("it, in float64, has dtype float32, expected float64"):
+        expect_same(in_float32, weighted, arguments, "it")
+
+
+def test_a_change_inside_a_data_class_or_a_module_is_told():
+    def change_numbers(module, given):
+        return module(given.numbers.mul_(2))
+
+    def change_weights(module, given):
+        with torch.no_grad():
+            module.weight += 1
+        return module(given.numbers)
+
+    arguments = torch.nn.Linear(2, 3), Given(torch.rand(4, 2), [(2, 3)])
+    with pytest.raises(WrongAnswer, match="change_numbers changes its argument `given`"):
+        call(change_numbers, *arguments)
+    with pytest.raises(WrongAnswer, match="change_weights changes its argument `module`"):
+        call(change_weights, *arguments)
+    assert call(lambda module, given: module(given.numbers), *arguments).shape == (4, 3)
+
+
+def test_the_gradient_of_several_results_is_compared():
+    def both(x):
+        return [(x.sin(), x.cos()), x.sum()]
+
+    def one_detached(x):
+        return [(x.sin(), x.cos().detach()), x.sum()]
+
+    expect_same(both, both, (torch.rand(2, 3),), "it", gradient=["x"])
+    with pytest.raises(WrongAnswer, match="it: the numbers are right, but their gradient at `x`"):
+        expect_same(one_detached, both, (torch.rand(2, 3),), "it", gradient=["x"])
+    with pytest.raises(WrongAnswer, match="it: the numbers are right, but no gradient goes back from them"):
+        expect_same(lambda x: [(x.sin().detach(), x.cos().detach()), x.sum().detach()], both, (torch.rand(2, 3),),
+                    "it", gradient=["x"])  # fmt: skip

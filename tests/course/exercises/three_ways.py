@@ -54,11 +54,16 @@ def blank(notebook: str, name: str) -> Any:
 
 
 def checked(notebook: str) -> dict[str, tuple[int, ast.expr]]:
-    """Exercise name → the place of its check among the code cells, and the expression that is checked."""
+    """Exercise name → the place of its check among the code cells, and the expression that is checked.
+
+    A name that is a variable's stands for answers of other notebooks, brought along.
+    """
     found = {}
     for place, (source, tags) in enumerate(code_cells(notebook)):
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "exercises.check":
+                if not isinstance(node.args[0], ast.Constant):
+                    continue
                 assert "check" in tags, f"notebook {notebook}: the cell of {ast.unparse(node)} lacks the tag `check`"
                 found[node.args[0].value] = (place, node.args[1])
     return found
