@@ -50,7 +50,8 @@ BOXES = (
     MapBox(12, "What it costs", "FLOPs are not time", 269, 460, BEYOND),
     MapBox(13, "The kernel", "a thread for each sum", 505, 460, BEYOND),
     MapBox(14, "Relatives", "local, sparse, low rank", 741, 460, BEYOND),
-    MapBox(15, "What it learned", "asked by measurements", 387, 544, BEYOND),
+    MapBox(15, "What it learned", "asked by measurements", 127, 544, BEYOND),
+    MapBox(16, "Find the bug", "named by symptoms", 387, 544, BEYOND),
 )
 FRAMES = (
     Frame("The model, and what trains it", 30, 232),
