@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, OKABE_ITO, REFERENCE_GREEN, finish_chart, panels, show_image
+from defdetr_ref.explain.style import FONT_SIZE, OKABE_ITO, REFERENCE_GREEN, draw_box, finish_chart, panels, show_image
 
 Run = Mapping[str, Any]  # the content of a run's file, see defdetr_ref.debugging.runs
 
@@ -26,6 +26,7 @@ TERMS = {
 LEAST_NORM = 1e-3  # where a gradient of zero is drawn on a logarithmic axis
 LARGEST_DOT = 160  # points² for the weight 1
 BRIGHTNESS = 0.6
+LEAST_SHOWN = 0.005  # in the table
 SAME = 0.01  # a gradient that differs by less, relatively, does so by rounding
 
 
@@ -48,10 +49,15 @@ def first_gradients(run: Run) -> dict[str, float]:
     return {name: values[0] for name, values in run["steps"]["gradients"].items()}
 
 
-def plot_run(run: Run, healthy: Sequence[Run], image: Float[Tensor, "3 height width"]) -> Figure:
+def plot_run(
+    run: Run, healthy: Sequence[Run], image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "object 4"]
+) -> Figure:
     """Eight panels: four losses, AP by epoch and in other ways, gradients, and where a query looks.
 
-    run: in orange. healthy: in grey; the first has the seed of `run`. image: the padded one of its picture.
+    run: in orange.
+    healthy: in grey; the first has the seed of `run`.
+    image: that of the run's picture, padded as in its batch.
+    boxes: of the objects in the image, xyxy in pixels; the query is matched to one of them.
     """
     figure, axes = panels(2, 4, PANEL_INCHES)
     for ax, (term, title) in zip(axes[0], TERMS.items(), strict=True):
@@ -66,7 +72,8 @@ def plot_run(run: Run, healthy: Sequence[Run], image: Float[Tensor, "3 height wi
     _draw_dots(axes[1, 1], run, healthy, aps_of, "AP after the last epoch, %")
     _draw_dots(axes[1, 2], run, healthy, _visible_gradients, "first step's gradient")
     axes[1, 2].set_xscale("log")
-    _draw_look(axes[1, 3], run, image)
+    axes[1, 2].set_xlim(left=0.7 * LEAST_NORM)
+    _draw_look(axes[1, 3], run, image, boxes)
     return figure
 
 
@@ -90,10 +97,11 @@ def _draw_dots(ax: Axes, run: Run, healthy: Sequence[Run], read: Callable[[Run],
     finish_chart(ax, title, "")
 
 
-def _draw_look(ax: Axes, run: Run, image: Float[Tensor, "3 height width"]) -> None:
-    """The points of the last decoder layer's query, by weight, its reference, and the box around its object."""
+def _draw_look(ax: Axes, run: Run, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "object 4"]) -> None:
+    """The points of the last decoder layer's query, by weight, its reference, and the box of its object."""
     look = run["picture"]["query"]
     height, width = show_image(ax, image, "a query's points, last layer", brightness=BRIGHTNESS)
+    draw_box(ax, boxes[run["picture"]["object"]], "white")
     places = to_pixels(torch.tensor(look["locations"]).flatten(0, -2), height, width)
     sizes = LARGEST_DOT * np.array(look["weights"]).flatten()
     ax.scatter(*places.T.numpy(), s=sizes, color=CASE, edgecolors="black", linewidths=0.4, zorder=3, gid="points")
@@ -137,4 +145,6 @@ def _symptoms(run: Run, twin: Run) -> dict[str, float]:
 
 
 def _short(value: float) -> str:
+    if abs(value) < LEAST_SHOWN:
+        return "0"
     return f"{value:.0f}" if abs(value) >= 10 or value == int(value) else f"{value:.2g}"

@@ -7,6 +7,7 @@ import torch
 
 from defdetr_ref.debugging.figures import LEAST_NORM, aps_of, plot_run, symptom_table
 
+BOXES = torch.tensor([[1.0, 2.0, 9.0, 12.0], [10.0, 20.0, 40.0, 35.0]])
 NAMES = ("box head 1", "queries")
 
 
@@ -34,6 +35,7 @@ def a_run(seed):
             "alone": 0.15, "ignoring classes": 0.3, "layers": [0.02, 0.2], "loss together": 4.0, "loss alone": 4.5,
         },
         "picture": {
+            "object": 1,
             "query": {
                 "reference": [0.25, 0.5, 0.1, 0.2],
                 "locations": [[[[0.1, 0.2], [0.3, 1.2]]]], "weights": [[[0.75, 0.25]]],
@@ -52,7 +54,7 @@ def drawn(ax, gid):
 
 
 def test_the_case_is_drawn_over_the_healthy_runs(runs):
-    figure = plot_run(a_run(3), runs, torch.zeros(3, 40, 80))
+    figure = plot_run(a_run(3), runs, torch.zeros(3, 40, 80), BOXES)
     axes = figure.axes
     assert drawn(axes[1], "case") == [[[1, 4], [10, 3.5], [20, 3.25]]]  # loss_ce
     assert [line[0] for line in drawn(axes[1], "healthy")] == [[1, 2], [1, 3], [1, 5]]
@@ -62,7 +64,7 @@ def test_the_case_is_drawn_over_the_healthy_runs(runs):
 
 def test_ap_is_told_in_several_ways(runs):
     assert list(aps_of(runs[0])) == ["all", "small", "medium", "large", "any class", "alone", "layer 1", "layer 2"]
-    ax = plot_run(runs[1], runs[:1], torch.zeros(3, 40, 80)).axes[5]
+    ax = plot_run(runs[1], runs[:1], torch.zeros(3, 40, 80), BOXES).axes[5]
     (dots,) = drawn(ax, "case")
     assert [x for x, _ in dots][::-1] == pytest.approx(list(aps_of(runs[1]).values()))
     assert [label.get_text() for label in ax.get_yticklabels()][::-1] == list(aps_of(runs[1]))
@@ -71,19 +73,21 @@ def test_ap_is_told_in_several_ways(runs):
 def test_a_gradient_of_zero_is_seen_at_the_edge(runs):
     broken = copy.deepcopy(runs[0])
     broken["steps"]["gradients"]["queries"][0] = 0.0
-    ax = plot_run(broken, runs, torch.zeros(3, 40, 80)).axes[6]
+    ax = plot_run(broken, runs, torch.zeros(3, 40, 80), BOXES).axes[6]
     (dots,) = drawn(ax, "case")
     assert sorted(x for x, _ in dots) == [LEAST_NORM, 1.0] and ax.get_xscale() == "log"
 
 
 def test_points_are_drawn_in_pixels_by_weight(runs):
-    ax = plot_run(runs[0], runs, torch.zeros(3, 40, 80)).axes[7]
+    ax = plot_run(runs[0], runs, torch.zeros(3, 40, 80), BOXES).axes[7]
     (points,) = (one for one in ax.collections if one.get_gid() == "points")
     torch.testing.assert_close(
         torch.tensor(points.get_offsets().tolist()), torch.tensor([[8.0, 8.0], [24.0, 48.0]]), rtol=0, atol=1e-4
     )
     large, small = points.get_sizes()
     assert large == pytest.approx(3 * small)
+    (box,) = (patch for patch in ax.patches if patch.get_width() == 30)
+    assert (*box.get_xy(), box.get_height()) == (10, 20, 15)
     assert ax.get_xlabel() == "of all weight, 7 % is outside"
 
 

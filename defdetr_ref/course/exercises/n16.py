@@ -21,13 +21,13 @@ TELLING = {  # case → where to look, which fits its symptom and does not name 
     "A": "one group of gradients stands out at the very first step: what is between those parts and the loss?",
     "B": "compare the loss with the AP, and the AP with that where any class will do.",
     "C": "how much of the attention reads anything at all, and what can a query know then?",
-    "D": "where are the points, and where is the reference, and how good are the boxes layer by layer?",
+    "D": "the points are gathered about their reference, but where is that? The encoder's gradients are not off.",
     "E": "one of the loss terms takes values that it cannot have.",
     "F": "what does it change that an image is alone in its batch?",
-    "G": "the points are in the right place, so what do they read there? Which level does the attention prefer?",
-    "H": "the parts get gradients and the points are spread over the image: what are the queries told to answer?",
+    "G": "the first step's gradients fall short most of all in the encoder, and no level is preferred: what is read?",
+    "H": "compare the loss of some images together with that of the same images one by one.",
     "I": "the curves are those of a healthy run; only the first step's gradients differ. Which, and by how much?",
-    "J": "the first step's gradients are healthy: what goes wrong is how far a step goes. Which part runs away?",
+    "J": "the first step is a healthy one, so what goes wrong is how far a step goes. Which part runs away?",
 }
 
 
@@ -94,7 +94,7 @@ def giou_is_right(giou: Callable) -> None:
 
 def matching_is_right(match: Callable) -> None:
     """Both images have the same boxes, in the other order, and one object, where the first image has its third box."""
-    boxes = torch.tensor([[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2], [0.9, 0.9, 0.2, 0.2]])
+    boxes = torch.rand(3, 4)
     targets = [{"labels": torch.tensor([1]), "boxes": boxes[2:]}] * 2
     assignments = match(torch.zeros(2, 3, 4), torch.stack([boxes, boxes.flip(0)]), targets)
     assert [query.tolist() for query, _ in assignments] == [[2], [0]]
