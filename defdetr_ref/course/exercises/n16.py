@@ -23,7 +23,7 @@ TELLING = {  # case → where to look, which fits its symptom and does not name 
     "C": "how much of the attention reads anything at all, and what can a query know then?",
     "D": "the points are gathered about their reference, but where is that? The encoder's gradients are not off.",
     "E": "one of the loss terms takes values that it cannot have.",
-    "F": "what does it change that an image is alone in its batch?",
+    "F": "the points come near the object, but too low; and images that are alone have a smaller loss, not a larger.",
     "G": "the first step's gradients fall short most of all in the encoder, and no level is preferred: what is read?",
     "H": "compare the loss of some images together with that of the same images one by one.",
     "I": "the curves are those of a healthy run; only the first step's gradients differ. Which, and by how much?",
