@@ -15,7 +15,7 @@ from defdetr_ref.explain.style import FONT_SIZE, OKABE_ITO, REFERENCE_GREEN, dra
 
 Run = Mapping[str, Any]  # the content of a run's file, see defdetr_ref.debugging.runs
 
-PANEL_INCHES = (2.9, 2.6)
+PANEL_INCHES = (2.6, 2.3)
 HEALTHY, CASE = "#999999", OKABE_ITO[5]
 TERMS = {
     "total": "loss, all terms",
