@@ -74,6 +74,8 @@ PUBLIC = [
     "defdetr_ref.data.shapes",
     "defdetr_ref.data.transforms",
     "defdetr_ref.data.writing",
+    "defdetr_ref.debugging.bugs",
+    "defdetr_ref.debugging.runs",
     "defdetr_ref.evaluation",
     "defdetr_ref.exercises",
     "defdetr_ref.explain",

@@ -55,6 +55,7 @@ BOXES = (
     MapBox(13, "The kernel", "a thread for each sum", 505, 460, BEYOND),
     MapBox(14, "Relatives", "local, sparse, low rank", 741, 460, BEYOND),
     MapBox(15, "What it learned", "asked by measurements", 127, 544, BEYOND),
+    MapBox(16, "Find the bug", "named by symptoms", 387, 544, BEYOND),
     MapBox(17, "Build it whole", "from your own parts", 647, 544, BEYOND),
 )
 FRAMES = (
