@@ -4,6 +4,7 @@
 |---------------------|---------------------------------------------------------------------|
 | `laboratory`        | the detector alone: the page is small, and ready at once            |
 | `laboratory-epochs` | with the earlier epochs of its training, several times as large     |
+| `laboratory-others` | a link to it with the zoo's other detectors of the same data        |
 | `tours`             | links to the guided tours                                           |
 
 A lesson to which a tour belongs gets a link to it at its end.
@@ -21,7 +22,13 @@ from defdetr_ref import live, zoo
 from defdetr_ref.live.modules import WEB
 
 DETECTOR = "shapes"
-PAGE, EPOCHS_PAGE = "laboratory_page.html", "laboratory_epochs_page.html"
+PAGE, EPOCHS_PAGE, OTHERS_PAGE = (f"laboratory_{part}page.html" for part in ("", "epochs_", "others_"))
+OTHERS = {  # of the zoo, and what they are called in the page
+    "shapes-one-stage": "One stage, refined",
+    "shapes-plain": "One stage, not refined",
+    "shapes-detr": "DETR, dense attention",
+}
+OTHERS_LINK = '<p><a href="_static/{page}">The laboratory with {names} beside the detector</a></p>'
 FRAME = '<iframe class="laboratory-frame" src="_static/{page}" title="The laboratory"></iframe>'
 TOUR = re.compile(r'^    name: "([\w-]+)",\n    title: "([^"]+)"', re.MULTILINE)
 LESSONS = {"04": "levels", "07": "refinement", "08": "proposal", "09": "duplicates", "10": "training"}  # number → tour
@@ -30,6 +37,11 @@ LESSONS = {"04": "levels", "07": "refinement", "08": "proposal", "09": "duplicat
 def tours() -> dict[str, str]:
     """Name → title of each guided tour."""
     return dict(TOUR.findall((WEB / "laboratory" / "tours_told.js").read_text(encoding="utf-8")))
+
+
+def others() -> dict[str, str]:
+    """What the page calls the zoo's other detectors → their names."""
+    return {words: name for name, words in OTHERS.items() if name in zoo.names()}
 
 
 def tour_link(name: str, depth: int) -> str:
@@ -59,6 +71,12 @@ class LaboratoryWithEpochs(LaboratoryDirective):
     page = EPOCHS_PAGE
 
 
+class LaboratoryWithOthers(SphinxDirective):
+    def run(self) -> list[nodes.Node]:
+        names = " and ".join(f"“{words}”" for words in others())
+        return [nodes.raw("", OTHERS_LINK.format(page=OTHERS_PAGE, names=names), format="html")]
+
+
 class ToursDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         items = "".join(f"<li>{tour_link(name, depth=0)}</li>" for name in tours())
@@ -72,11 +90,13 @@ def write_pages(app: Sphinx, error: Exception | None) -> None:
         epochs = {int(epoch): zoo.load(DETECTOR, int(epoch)) for epoch in zoo.card(DETECTOR)["epochs"]}
         live.save_page(folder / PAGE, model)
         live.save_page(folder / EPOCHS_PAGE, model, epochs=epochs)
+        live.save_page(folder / OTHERS_PAGE, model, others={words: zoo.load(name) for words, name in others().items()})
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("laboratory", LaboratoryDirective)
     app.add_directive("laboratory-epochs", LaboratoryWithEpochs)
+    app.add_directive("laboratory-others", LaboratoryWithOthers)
     app.add_directive("tours", ToursDirective)
     app.connect("build-finished", write_pages)
     return {"parallel_read_safe": True}

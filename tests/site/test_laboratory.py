@@ -3,9 +3,11 @@
 import re
 
 from PIL import Image
-from site_parts.laboratory import EPOCHS_PAGE, LESSONS, lesson_cells, tours
+from site_parts.laboratory import DETECTOR, EPOCHS_PAGE, LESSONS, OTHERS, lesson_cells, others, tours
 from site_parts.laboratory_picture import FRAMES, LARGEST, PICTURE, SIDE, places
 
+from defdetr_ref import zoo
+from defdetr_ref.zoo.recipes import RECIPES
 from tests.site.building import ROOT
 
 
@@ -22,6 +24,12 @@ def test_a_lesson_leads_to_its_tour_and_others_to_none():
     assert link[1] == f"../_static/{EPOCHS_PAGE}#tour=refinement"
     assert link[2] == tours()["refinement"] == "Why the gradient is blocked"
     assert lesson_cells("03") == []
+
+
+def test_every_other_detector_of_the_zoo_that_knows_shapes_is_there_to_compare():
+    alike = {name for name, recipe in RECIPES.items() if recipe.data == RECIPES[DETECTOR].data and name != DETECTOR}
+    assert set(OTHERS) == alike
+    assert set(others().values()) == alike & set(zoo.names()) != set()
 
 
 def test_the_picture_moves_and_is_small():
