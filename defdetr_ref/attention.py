@@ -154,7 +154,9 @@ class MultiScaleDeformableAttention(nn.Module):
 
 
 class DeformableAttention(MultiScaleDeformableAttention):
-    """Eq. 2: the same on one feature map, Σ_m W_m [ Σ_k A_mqk · W'_m x(p_q + Δp_mqk) ].
+    """Eq. 2: the same on one feature map.
+
+        DeformAttn(z_q, p_q, x) = Σ_m W_m [ Σ_k A_mqk · W'_m x( p_q + Δp_mqk ) ]          (Eq. 2)
 
     d_model: C, channels of queries, feature map and output.
     num_heads: M; each reads C/M channels of its own.

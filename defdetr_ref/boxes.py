@@ -49,6 +49,10 @@ def box_iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Float[Tensor, "
 def generalized_box_iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Float[Tensor, "n m"]:
     """IoU minus the empty share of the smallest box around both (Rezatofighi et al., 2019), in (-1, 1].
 
+        GIoU(A, B) = |A ∩ B| / |A ∪ B| - |C ∖ (A ∪ B)| / |C|
+
+    Here C is the smallest box around A and B.
+
     Unlike IoU it still has a gradient when the boxes do not touch. Boxes are xyxy.
 
     Raises ValueError if a box has its right edge left of its left one, or its bottom above its top.
@@ -68,7 +72,12 @@ def generalized_box_iou(a: Float[Tensor, "n 4"], b: Float[Tensor, "m 4"]) -> Flo
 
 
 def inverse_sigmoid(x: Float[Tensor, "*shape"], eps: float = INVERSE_SIGMOID_EPS) -> Float[Tensor, "*shape"]:
-    """σ⁻¹(x) = log(x / (1 - x)), with both x and 1 - x kept at least `eps` (published code)."""
+    """The logit of x.
+
+        σ⁻¹(x) = log( x / (1 - x) )
+
+    Both x and 1 - x are kept at least `eps` (published code).
+    """
     x = x.clamp(0, 1)
     return torch.log(x.clamp(min=eps) / (1 - x).clamp(min=eps))
 
@@ -76,7 +85,9 @@ def inverse_sigmoid(x: Float[Tensor, "*shape"], eps: float = INVERSE_SIGMOID_EPS
 def refine_boxes(
     reference: Float[Tensor, "*batch point_or_box"], delta: Float[Tensor, "*batch 4"]
 ) -> Float[Tensor, "*batch 4"]:
-    """Move a reference by a predicted `delta` in logit space: σ(delta + σ⁻¹(reference)).
+    """Move a reference by a predicted `delta` in logit space.
+
+        box = σ( delta + σ⁻¹(reference) )          (appendix A.4)
 
     reference: (…, 2) a point, which shifts only the centre and leaves the size to `delta` alone (paper, Sec. 4.1 "box
     = offset w.r.t. the reference point"), or (…, 4) a cxcywh box of the layer before (paper, appendix A.4, iterative

@@ -24,7 +24,9 @@ Classification = Callable[[Tensor, Tensor], Tensor]
 
 
 def focal_loss(logits: Float[Tensor, "*batch"], targets: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    """-α_t (1 - p_t)^γ log p_t for every logit, with 0/1 targets (Lin et al., 2017; α = 0.25, γ = 2).
+    """The focal loss of every logit, with 0/1 targets (Lin et al., 2017; α = 0.25, γ = 2).
+
+        FL(p_t) = -α_t (1 - p_t)^γ log p_t
 
     p_t is the probability given to the truth: where the model is already right the loss is small, so that the many
     easy background queries do not drown the few objects.

@@ -29,7 +29,12 @@ def matching_cost(
     labels: Int[Tensor, " n"],
     target_boxes: Float[Tensor, "n 4"],
 ) -> Float[Tensor, "query n"]:
-    """2 · class + 5 · L1 distance of the cxcywh boxes + 2 · (-GIoU), for every query and object."""
+    """What it would cost to match each query with each object.
+
+        cost = 2 · class + 5 · ‖b - b̂‖₁ - 2 · GIoU(b, b̂)
+
+    Here b and b̂ are the boxes of object and query, cxcywh.
+    """
     distance = torch.cdist(boxes, target_boxes, p=1)
     giou = generalized_box_iou(cxcywh_to_xyxy(boxes), cxcywh_to_xyxy(target_boxes))
     return CLASS_WEIGHT * class_cost(logits, labels) + BOX_WEIGHT * distance - GIOU_WEIGHT * giou

@@ -20,7 +20,12 @@ PROPOSAL_MARGIN = 0.01  # published code only: proposals closer than this to an 
 
 
 def sine_embedding(angles: Float[Tensor, "*batch"], dim: int) -> Float[Tensor, "*batch {dim}"]:
-    """`dim` features sin(angle / T^(2i/dim)), cos(angle / T^(2i/dim)), interleaved, T = 10,000 (published code)."""
+    """`dim` features, sines and cosines in turn.
+
+        sin( angle / T^(2i/dim) ),  cos( angle / T^(2i/dim) )
+
+    Here i counts the pairs from 0, and T = 10,000 (published code).
+    """
     exponent = torch.arange(0, dim, 2, dtype=angles.dtype, device=angles.device) / dim  # (dim/2,)
     phase = angles[..., None] / TEMPERATURE**exponent  # (…, dim/2)
     return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(-2)  # (…, dim)

@@ -47,6 +47,7 @@ viewcode_line_numbers = True
 
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("theme.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_copyright = False

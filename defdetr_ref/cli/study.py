@@ -10,11 +10,12 @@ WORK = Path("runs/studies")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of `defdetr study`."""
-    parser.add_argument("study", choices=STUDIES, help="which one; notebooks 11 and 12 read their results")
+    parser.add_argument("study", choices=STUDIES, help="which one; notebooks 11, 12 and 16 read their results")
     parser.add_argument(
         "--out",
         metavar="PATH",
-        help=f"the folder (convergence, ablation) or file (small-objects, cost) of the results (default: {RESULTS}/…)",
+        help="the folder (convergence, ablation, bugs) or file (small-objects, cost) of the results "
+        f"(default: {RESULTS}/…)",
     )
     parser.add_argument("--work", metavar="FOLDER", help=f"for data and unfinished runs (default: {WORK}/work)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default %(default)s)")
@@ -27,6 +28,8 @@ def run(args: argparse.Namespace) -> None:
     work = Path(args.work or WORK / ("quick-work" if args.quick else "work"))
     if args.jobs != 1 and args.study in ("cost", "small-objects"):
         raise ValueError(f"--jobs {args.jobs}: the study {args.study} measures time, so it does one thing at a time")
+    if args.jobs != 1 and args.study == "bugs":
+        raise ValueError(f"--jobs {args.jobs}: the study bugs plants them into this process, one at a time")
     STUDIES[args.study](args, results, work)
 
 
@@ -70,9 +73,21 @@ def study_cost(args: argparse.Namespace, results: Path, work: Path) -> None:
     print(cost.table(content))
 
 
+def study_bugs(args: argparse.Namespace, results: Path, work: Path) -> None:
+    """Short runs, healthy and with each of ten bugs; the table does not name them."""
+    from defdetr_ref.debugging import figures, runs
+
+    settings = runs.quick_settings() if args.quick else runs.Settings()
+    done = runs.run_study(Path(args.out or results / "bugs"), work / "bugs", settings)
+    healthy = [run for name, run in done.items() if name.startswith("healthy")]
+    cases = {name.removeprefix("case-"): run for name, run in done.items() if name.startswith("case")}
+    print(figures.symptom_table(dict(sorted(cases.items())), healthy))
+
+
 STUDIES: dict[str, Callable[[argparse.Namespace, Path, Path], None]] = {
     "convergence": study_convergence,
     "small-objects": study_small_objects,
     "ablation": study_ablation,
     "cost": study_cost,
+    "bugs": study_bugs,
 }

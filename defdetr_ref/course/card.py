@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from html import escape
 
 from defdetr_ref.course.lessons import LESSONS, Lesson
+from defdetr_ref.explain.style import PAGE_INK, PAGE_LINE, PAGE_PLATE
 
 CARD = (
-    '<div style="border: 1px solid #c8c8c8; border-left: .4em solid #0072B2; border-radius: .4em; padding: .5em .9em; '
-    'background: #f6f7f8; color: #222222; max-width: 60em; font: 14px/1.6 system-ui, sans-serif">'
+    f'<div style="border: 1px solid {PAGE_LINE}; border-left: .4em solid #0072B2; border-radius: .4em; '
+    f"padding: .5em .9em; background: {PAGE_PLATE}; color: {PAGE_INK}; max-width: 60em; "
+    'font: 14px/1.6 system-ui, sans-serif">'
 )
 
 

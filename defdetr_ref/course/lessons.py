@@ -34,5 +34,6 @@ LESSONS = (
     Lesson("13_write_the_kernel", "Write the kernel", 50, 15),
     Lesson("14_relatives", "Relatives", 40, 10),
     Lesson("15_what_it_has_learned", "What it has learned", 30, 30),
+    Lesson("16_find_the_bug", "Find the bug", 45, 60),
     Lesson("17_build_it_whole", "Build it whole", 60, 90),
 )

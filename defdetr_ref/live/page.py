@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 from defdetr_ref.data.drawn_sets import DRAWN_SETS
+from defdetr_ref.dense import DetrBaseline
+from defdetr_ref.explain.style import OWN_PAGE_THEME
 from defdetr_ref.live.modules import WEB, kernel, script
 from defdetr_ref.live.weights import export_weights
 from defdetr_ref.weight_files.writing import replacing
@@ -25,6 +27,7 @@ PAGE = Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
+$theme
 <style>
 $style
 </style>
@@ -63,6 +66,9 @@ class PageModel:
     def described(self) -> dict[str, Any]:
         """For `Models` in models.js."""
         config = {name: getattr(self.model.config, name) for name in SHOWN}
+        config["dense"] = isinstance(self.model, DetrBaseline)
+        if config["dense"]:  # it ignores them
+            config |= {"two_stage": False, "box_refine": False}
         epoch = {} if self.epoch is None else {"epoch": self.epoch}
         return {"id": self.id, "words": self.words, "config": config, **epoch}
 
@@ -81,8 +87,8 @@ def save_page(
     """Write a page in which the reader moves shapes and sees where the detector looks. It needs no network.
 
     path: of the HTML file
-    model: a `DeformableDETR` with the backbone "small", trained on the drawn shapes, or on digits, which are drawn by
-        hand in the page
+    model: a `DeformableDETR` or `DetrBaseline` with the backbone "small", trained on the drawn shapes, or on digits,
+        which are drawn by hand in the page
     epochs: the same training after fewer epochs, by their number; each adds as much to the file as the model
     others: further models to look at and to lay beside it, by what they are called in the page
     image_size: (height, width) of the scene, in pixels
@@ -112,6 +118,7 @@ def save_page(
     stored["kernel"] = base64.b64encode(kernel()).decode()
     page = PAGE.substitute(
         title=escape(title),
+        theme=OWN_PAGE_THEME,
         style=(LABORATORY / "laboratory.css").read_text(encoding="utf-8"),
         body=(LABORATORY / "laboratory.html").read_text(encoding="utf-8"),
         script=script("laboratory/laboratory.js"),

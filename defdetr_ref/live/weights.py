@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from defdetr_ref import checkpoints
+from defdetr_ref.dense import DetrBaseline
 from defdetr_ref.detector import DeformableDETR
 
 BACKBONE = "small"  # the only one that the page runs
@@ -19,7 +20,7 @@ def export_weights(
     """Write the weights of `model` for the page, whole or not at all.
 
     path: of the file, which should end in .safetensors
-    model: a `DeformableDETR` with the backbone "small", of any variant
+    model: a `DeformableDETR` of any variant, or a `DetrBaseline`, with the backbone "small"
     dtype: torch.float32; torch.float16, in half the space; torch.int8, in a quarter, with a scale for each output
         channel; or the name of one of them. The page reckons in float32
     notes: kept in the file's header, see `checkpoints.save_safetensors`
@@ -40,8 +41,10 @@ def export_weights(
 
 def require_runnable(model: nn.Module) -> None:
     """Raises ValueError, saying why, for a model that the page cannot run."""
-    if not isinstance(model, DeformableDETR):
-        raise ValueError(f"live: the page runs a DeformableDETR, and this is a {type(model).__name__}")
+    if not isinstance(model, (DeformableDETR, DetrBaseline)):
+        raise ValueError(
+            f"live: the page runs a DeformableDETR or a DetrBaseline, and this is a {type(model).__name__}"
+        )
     if model.config.backbone != BACKBONE:
         raise ValueError(
             f"live: the model's backbone is {model.config.backbone!r}, and the page runs {BACKBONE!r} alone; train a "

@@ -18,7 +18,14 @@ def _pairs(flat_shapes: list[int]) -> SpatialShapes:
     return list(zip(flat_shapes[::2], flat_shapes[1::2], strict=True))
 
 
-@torch.library.custom_op("defdetr::ms_deform_attn", mutates_args=(), device_types="cpu")
+# Written out, because older versions of PyTorch cannot read `list[int]` off a signature. SymInt: a whole number that a
+# compiler may leave open, so that one graph serves all image sizes.
+INPUTS = "Tensor value, SymInt[] flat_shapes, Tensor sampling_locations, Tensor attention_weights"
+FORWARD = f"({INPUTS}) -> Tensor"
+BACKWARD = f"(Tensor grad_output, {INPUTS}) -> (Tensor, Tensor, Tensor)"
+
+
+@torch.library.custom_op("defdetr::ms_deform_attn", mutates_args=(), device_types="cpu", schema=FORWARD)
 def operator(value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor) -> Tensor:
     """flat_shapes: H_1, W_1, H_2, W_2, …; the rest as in `dispatch.ms_deform_attn`.
 
@@ -29,7 +36,7 @@ def operator(value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, 
     return output.to(value.dtype)
 
 
-@torch.library.custom_op("defdetr::ms_deform_attn_backward", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("defdetr::ms_deform_attn_backward", mutates_args=(), device_types="cpu", schema=BACKWARD)
 def operator_backward(
     grad_output: Tensor, value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:

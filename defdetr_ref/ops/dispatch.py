@@ -125,6 +125,10 @@ def ms_deform_attn(
 ) -> Tensor:
     """Multi-scale deformable attention: every query reads K points on each of L levels (the sums of Eq. 3).
 
+        output_qm = Σ_l Σ_k A_mlqk · x_m^l( φ_l(p̂_q) + Δp_mlqk )
+
+    Here A_mlqk are the attention weights, x_m^l the values of head m on level l, φ_l(p̂_q) + Δp_mlqk the locations.
+
     value: (N, S, M, D) tokens of all levels, finest first, split into M heads
     spatial_shapes: [(H, W), …] or an integer tensor (L, 2); the H·W add up to S
     sampling_locations: (N, Q, M, L, K, 2), x then y, in [0, 1] of the padded level; outside reads zero, and so does a

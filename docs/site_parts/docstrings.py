@@ -5,7 +5,9 @@ This turns them into what Sphinx reads (reStructuredText), so that the same word
 | in a docstring                             | on the page                                          |
 |--------------------------------------------|------------------------------------------------------|
 | a table with bars                          | a table                                              |
-| an indented block                          | code if Python can parse it, else a block as it is   |
+| an indented block                          | code if Python can parse it, else a block as it is … |
+| … with Σ, σ, ^ and the like                | a formula for each line, see `equations.py`          |
+| the column `paper` of a table              | formulas                                             |
 | `name: what it is`, name being a parameter | an entry of the list of parameters                   |
 | a line that begins with Returns or Raises  | the same, set apart                                  |
 | a dataclass                                | a table of its fields, with the comments at them     |
@@ -22,6 +24,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sphinx.application import Sphinx
+
+from site_parts.equations import IS_EQUATION, equation, to_tex
 
 EMPHASIS = re.compile(r"(?<!\S)\*(\w[^*\n]*\w|\w)\*(?=[\s.,;:!?)]|$)")
 CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
@@ -90,6 +94,9 @@ def verbatim(block: list[str]) -> list[str]:
         ast.parse(content)
         language = "python"
     except SyntaxError:
+        lines = [line for line in content.splitlines() if line]
+        if all(map(IS_EQUATION.search, lines)):
+            return [part for line in lines for part in (f".. math:: {equation(line)}", "")]
         language = "text"
     return [f".. code-block:: {language}", "", *textwrap.indent(content, "   ").splitlines()]
 
@@ -101,9 +108,11 @@ def cells(line: str) -> list[str]:
 def table(rows: list[list[str]], head: bool) -> list[str]:
     """A list-table: no cell can break its layout."""
     lines = [".. list-table::", "   :widths: auto", *(["   :header-rows: 1"] if head else []), ""]
-    for row in rows:
+    for number, row in enumerate(rows):
         for i, cell in enumerate(row):
-            lines.append(f"   {'*' if i == 0 else ' '} - {inline(cell)}".rstrip())
+            is_symbol = head and number and rows[0][i] == "paper"
+            content = f":math:`{to_tex(cell)}`" if is_symbol else inline(cell)
+            lines.append(f"   {'*' if i == 0 else ' '} - {content}".rstrip())
     return lines
 
 

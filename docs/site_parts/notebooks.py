@@ -11,6 +11,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
+from site_parts.folds import with_folds
 from site_parts.laboratory import lesson_cells
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -56,7 +57,7 @@ def copy_notebooks(source: Path, target: Path) -> None:
             old.unlink()
     for name in present:
         notebook = adapt(json.loads((source / name).read_text(encoding="utf-8")), present)
-        notebook["cells"] += lesson_cells(name[:2])
+        notebook["cells"] = [*with_folds(notebook["cells"]), *lesson_cells(name[:2])]
         content = json.dumps(notebook, ensure_ascii=False)
         copy = target / name
         if not copy.exists() or copy.read_text(encoding="utf-8") != content:

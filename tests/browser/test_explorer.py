@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from defdetr_ref import explain
-from defdetr_ref.explain.explorer.page import first_view, module_source, open_images, style_source
+from defdetr_ref.explain.explorer.page import first_view, module_source, open_images, style_source, write_explorer_page
 from defdetr_ref.explain.explorer.state import describe
 from defdetr_ref.explain.explorer.table import pack_rows
 from tests.browser.waiting import HOLD_FRAMES, becomes, box, changes, hold_frames, holds, shows
@@ -393,6 +393,22 @@ def test_the_saved_page_works_from_disk_without_network(page, tmp_path):
     page.mouse.click(*spot(page, 0.99, 0.01))
     shows(page, query=19, shown=19, points=SAMPLES)
     assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+
+
+def test_the_saved_page_is_dark_where_the_reader_wants_it_or_the_page_around_it_says_so(page, explorations, tmp_path):
+    state = describe(explorations, {})
+    page.goto(write_explorer_page(tmp_path / "page.html", state, first_view(state), "Saved").as_uri())
+    colours = """() => ["body", ".defdetr-explorer", "canvas"].map((name) => {
+        const { backgroundColor, color } = getComputedStyle(document.querySelector(name));
+        return [backgroundColor, color].map((each) => Number(each.match(/\\d+/)[0]));
+    })"""
+    is_dark = "(seen) => seen.every(([ground, ink]) => ground < 60 && ink > 200)"
+    is_light = "(seen) => seen.every(([ground, ink]) => ground > 220 && ink < 60)"
+    holds(page, colours, is_light)
+    page.emulate_media(color_scheme="dark")
+    holds(page, colours, is_dark)
+    page.evaluate("() => postMessage({ theme: 'light' }, '*')")
+    holds(page, colours, is_light)
 
 
 # ------------------------------------------------------------- nothing that a user asks for is lost, or meant otherwise

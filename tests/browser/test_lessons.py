@@ -1,5 +1,6 @@
 """What the lessons show as HTML, in a browser: the point that can be dragged, and the map's links."""
 
+import itertools
 import re
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from defdetr_ref.course.figures.areas import CELL, areas_picture
 from defdetr_ref.course.figures.bilinear import read
-from defdetr_ref.course.figures.map import NOTEBOOKS, model_map
+from defdetr_ref.course.figures.map import FRAMES, NOTEBOOKS, model_map
 from tests.browser.waiting import becomes, box, changes, holds
 
 expect = pytest.importorskip("playwright.sync_api").expect
@@ -40,6 +41,11 @@ DRAWN = """() => {
     const words = [".where", ".sum", ".line-0", ".line-3"].map((name) => document.querySelector(name).textContent);
     return [...numbers, ...words];
 }"""
+
+
+PHONE = {"width": 390, "height": 900}
+READABLE, TOUCHABLE = 11, 24  # px, of words and of what a finger aims at
+DARK = {"--color-background-primary": "#131416", "--color-foreground-primary": "#cfd0d0"}  # as the site has them
 
 
 @pytest.fixture
@@ -99,6 +105,79 @@ def test_arrow_keys_do_not_reach_the_notebook(picture):
     picture.keyboard.press("Shift")  # means nothing here, and so it is the first key that the notebook hears of
     becomes(picture, "() => reached", ["Shift"])
     expect(picture.locator(".where")).to_have_text("x = 2.70, y = 1.50")
+
+
+@pytest.fixture
+def phone(browser):
+    """A narrow page with a touch screen."""
+    context = browser.new_context(viewport=PHONE, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.goto("data:text/html,<meta name=viewport content='width=device-width'><body>")
+    yield page
+    context.close()
+
+
+def fill(page, content: str) -> None:
+    """Put HTML into a page that has its viewport, and run the scripts in it."""
+    page.evaluate("(html) => document.body.append(document.createRange().createContextualFragment(html))", content)
+
+
+def test_a_finger_drags_the_point_and_scrolls_beside_it(phone):
+    fill(phone, areas_picture(IMAGE, 2.7, 1.4))
+    words = phone.locator(".where")
+    svg = box(phone.locator(".defdetr-areas svg"))
+    cell = svg["width"] / (WIDTH + 2)
+    target = phone.locator(".point circle").first.bounding_box()
+    assert min(target["width"], target["height"]) >= TOUCHABLE
+    assert 14 * cell / CELL >= READABLE and svg["width"] > 0.85 * PHONE["width"]
+    at = {"x": svg["x"] + (2.7 + 1.5) * cell, "y": svg["y"] + (1.4 + 1.5) * cell}
+    session = phone.context.new_cdp_session(phone)
+
+    def touch(kind, right=0.0, down=0.0):
+        points = [] if kind == "touchEnd" else [{"x": at["x"] + right * cell, "y": at["y"] + down * cell}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    for kind, *where in (("touchStart",), ("touchMove", -0.6, 0.3), ("touchMove", -1.2, 0.6), ("touchEnd",)):
+        touch(kind, *where)
+    expect(words).to_have_text(re.compile(r"x = 1\.(49|50|51), y = (1\.99|2\.00|2\.01)"))
+    moved = words.text_content()
+    touch("touchStart", 1.0, -1.4)  # a finger that is set down elsewhere, and goes away again upwards …
+    touch("touchMove", 1.0, -2.4)
+    touch("touchEnd")
+    phone.locator(".sum").tap()
+    expect(words).to_have_text(moved)
+    phone.touchscreen.tap(svg["x"] + 4.5 * cell, svg["y"] + 2.5 * cell)  # … and a tap
+    expect(words).to_have_text(re.compile(r"x = (2\.99|3\.00|3\.01), y = (0\.99|1\.00|1\.01)"))
+
+
+def test_the_map_is_a_list_on_a_phone(phone):
+    fill(phone, model_map())
+    seen = """() => [...document.querySelectorAll(".defdetr-map a")].map((link) => {
+        const { left, top, width, height } = link.getBoundingClientRect();
+        const sizes = [...link.children].map((words) => parseFloat(getComputedStyle(words).fontSize));
+        const fits = link.scrollWidth <= link.clientWidth && link.scrollHeight <= link.clientHeight;
+        return { left, top, width, height, fits, smallest: Math.min(...sizes) };
+    })"""
+    boxes = holds(phone, seen, "(seen) => seen.length > 0")
+    assert all(each["fits"] and each["smallest"] >= READABLE for each in boxes)
+    assert all(each["height"] >= TOUCHABLE and each["left"] + each["width"] <= PHONE["width"] for each in boxes)
+    assert all(one["top"] + one["height"] <= other["top"] for one, other in itertools.pairwise(boxes))
+    expect(phone.locator(".defdetr-map svg")).to_be_hidden()
+    expect(phone.locator(".defdetr-map p")).to_have_text([frame.title for frame in FRAMES])
+
+
+@pytest.mark.parametrize(
+    "content, inner",
+    [(areas_picture(IMAGE, 2.7, 1.4), ".defdetr-areas"), (model_map(), ".defdetr-map > div")],
+    ids=["areas", "map"],
+)
+def test_pictures_take_the_colours_of_the_page(page, content, inner):
+    page.set_content(content)
+    colours = """(inner) => ["backgroundColor", "color"].map(
+        (name) => getComputedStyle(document.querySelector(inner))[name])"""
+    becomes(page, colours, ["rgb(255, 255, 255)", "rgb(34, 34, 34)"], inner)
+    page.evaluate("(all) => Object.entries(all).forEach((each) => document.body.style.setProperty(...each))", DARK)
+    becomes(page, colours, ["rgb(19, 20, 22)", "rgb(207, 208, 208)"], inner)
 
 
 def test_the_map_shows_its_words_and_links_to_pages_of_the_site(page, tmp_path):

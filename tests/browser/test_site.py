@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from tests.browser.waiting import PICTURE, box, changes, holds, shows
+from tests.browser.waiting import PICTURE, becomes, box, changes, holds, shows
 from tests.site.building import ROOT, build
 
 expect = pytest.importorskip("playwright.sync_api").expect
 pytestmark = pytest.mark.slow
 NARROW, WIDE = {"width": 420, "height": 900}, {"width": 1400, "height": 1000}
-FORMULAS = ("notebooks/04_multi_scale_attention", "backward", "glossary")
-SAMPLE = ("index", "explorer", "paper_and_code", "operator", "api/attention", "notebooks/00_map", *FORMULAS)
+FORMULAS = ("notebooks/04_multi_scale_attention", "backward", "glossary", "api/attention")
+SAMPLE = ("index", "explorer", "paper_and_code", "operator", "notebooks/00_map", *FORMULAS)
 
 
 @pytest.fixture
@@ -67,6 +67,61 @@ def test_the_point_of_notebook_01_can_be_dragged(visit):
         page.mouse.down()
         page.mouse.move(area["x"] + area["width"] * 0.25, area["y"] + area["height"] * 0.7)
         page.mouse.up()
+
+
+GROUND = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+IS_DARK, IS_LIGHT = "(seen) => Math.max(...seen) < 60", "(seen) => Math.min(...seen) > 230"
+
+
+@pytest.mark.parametrize("name", ["explorer", "index"])
+def test_a_page_in_a_frame_has_the_theme_of_the_page_around_it(visit, name):
+    page = visit(name)
+    page.evaluate("() => { document.body.dataset.theme = 'auto'; }")
+    frame = page.locator("iframe").element_handle().content_frame()
+    for scheme, theme, expected in (
+        ("light", "auto", IS_LIGHT), ("light", "dark", IS_DARK), ("dark", "auto", IS_DARK), ("dark", "light", IS_LIGHT)
+    ):  # fmt: skip
+        page.emulate_media(color_scheme=scheme)
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        holds(page, GROUND, expected)
+        holds(frame, GROUND, expected)
+
+
+def test_a_theme_that_was_chosen_before_holds_for_the_frame_from_the_start(visit):
+    page = visit("explorer")
+    page.evaluate("() => localStorage.setItem('theme', 'dark')")
+    page.reload()
+    holds(page.locator("iframe").element_handle().content_frame(), GROUND, IS_DARK)
+
+
+def test_figures_and_pictures_are_no_white_slabs_in_the_dark(visit):
+    page = visit("notebooks/01_reading_between_pixels")
+    brightness = "(selector) => getComputedStyle(document.querySelector(selector)).filter"
+    for theme, expected in (("dark", "brightness(0.78)"), ("light", "brightness(1)")):
+        page.evaluate("(theme) => { document.body.dataset.theme = theme; }", theme)
+        becomes(page, brightness, expected, "article img")
+    page.evaluate("() => { document.body.dataset.theme = 'dark'; }")
+    ground = (
+        "(selector) => getComputedStyle(document.querySelector(selector)).backgroundColor.match(/\\d+/g).map(Number)"
+    )
+    for selector in (".defdetr-areas", "div[style*='max-width: 60em']"):
+        holds(page, ground, IS_DARK, selector)
+    holds(visit("notebooks/00_map"), "() => localStorage.clear()", "() => true")
+    page.evaluate("() => { document.body.dataset.theme = 'dark'; }")
+    holds(page, ground, IS_DARK, ".defdetr-map > div")
+
+
+def test_hint_and_solution_are_folded_and_open_by_the_keyboard(visit):
+    page = visit("notebooks/03_sampling_offsets")
+    folds = page.locator("details.fold")
+    expect(folds.locator("summary")).to_have_text(["Hint", "Solution"] * 2)
+    becomes(page, "() => document.querySelectorAll('details.fold[open]').length", 0)
+    for number, words in ((0, "divided by the larger of"), (1, "def star_by_hand")):
+        shown = folds.nth(number).get_by_text(words).first
+        expect(shown).to_be_hidden()
+        folds.nth(number).locator("summary").focus()
+        page.keyboard.press("Enter")
+        expect(shown).to_be_visible()
 
 
 def test_the_map_leads_to_a_notebook(visit):

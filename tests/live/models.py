@@ -22,14 +22,14 @@ def disturb(module: nn.Module, seed: int = 5) -> None:
     module.eval()
 
 
-def live_model(seed: int = 3, **fields) -> DeformableDETR:
+def live_model(seed: int = 3, model_class: type[nn.Module] = DeformableDETR, **fields) -> nn.Module:
     """A small model; fields of the config replace those of SMALL. `preset` starts from a preset instead."""
     torch.manual_seed(seed)
     if "preset" in fields:
         config = DeformableDETRConfig.preset(fields.pop("preset"), **fields)
     else:
         config = DeformableDETRConfig(**{**SMALL, "num_classes": 5, **fields})
-    model = DeformableDETR(config)
+    model = model_class(config)
     disturb(model, seed + 1)
     return model
 

@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from defdetr_ref import checkpoints, live
+from defdetr_ref import DetrBaseline, checkpoints, live
 from defdetr_ref.explain import record
 from tests.live.in_page import LivePage
 from tests.live.models import colours, live_model, normalised
@@ -31,6 +31,7 @@ VARIANTS = {
     ),
     "tiny": (dict(preset="tiny", num_classes=6), [(128, 96)]),
     "compact": (dict(preset="compact", num_classes=7, encoder_layers=1), [(75, 122)]),
+    "DETR": (dict(model_class=DetrBaseline, feature_strides=(8, 16), num_levels=3, encoder_layers=2), [(67, 98)]),
 }
 FORWARD = """async ({ weights, images, kernel }) => {
     const { install } = await import("/web/live.js");
@@ -160,6 +161,35 @@ def test_every_intermediate_result(live_page, tmp_path, variant):
     if model.config.two_stage:
         chosen = found["queries.chosen"].long()
         torch.testing.assert_close(found["enc_outputs.pred_boxes"][chosen], found["queries.reference"])
+
+
+def test_dense_attention_of_every_layer(live_page, tmp_path):
+    model = live_model(**{**VARIANTS["DETR"][0], "num_heads": 2})
+    path = live.export_weights(tmp_path / "model.safetensors", model, "float32")
+    rgb = colours(73, 98)
+    (found,) = answers(live_page, path, [rgb])
+    weights = {}
+
+    def keep(name):
+        def hook(module, args):
+            query, key, value, *mask = args
+            answer = torch.nn.MultiheadAttention.forward(module, query, key, value, *mask, average_attn_weights=False)
+            weights[name] = answer[1][0]
+
+        return hook
+
+    layers = {f"encoder.layers.{i}": layer.attention for i, layer in enumerate(model.encoder_layers)}
+    layers |= {f"decoder.layers.{i}": layer.cross_attention for i, layer in enumerate(model.decoder_layers)}
+    handles = [module.register_forward_pre_hook(keep(name)) for name, module in layers.items()]
+    with torch.no_grad():
+        order = assert_same_detections(found, model(normalised(rgb)))
+    for handle in handles:
+        handle.remove()
+    assert order.tolist() == list(range(model.config.num_queries))
+    for name, wanted in weights.items():
+        torch.testing.assert_close(found[f"{name}.dense_attention_weights"], wanted, atol=2e-5, rtol=0)
+        assert f"{name}.sampling_locations" not in found and f"{name}.reference_points" not in found
+    assert set(layers) == set(weights) and "queries.reference" not in found
 
 
 def test_alpha_is_not_looked_at(live_page, tmp_path):

@@ -82,13 +82,13 @@ def test_attention_is_equation_3(live_page, size):
     assert found["locations"].shape == (13, 3, len(SHAPES), 2, 2)
 
 
-DENSE = """async ({ parameters, config, query, value }) => {
+DENSE = """async ({ parameters, config, query, key, value }) => {
     const { DenseAttention } = await import("/web/layers.js");
     const { Parameters } = await import("/web/weights.js");
     const { chooseMatmul } = await import("/web/matmul.js");
     const named = new Parameters(new Map(Object.entries(await unpackAll(parameters))));
-    const [x, content] = [await unpack(query), await unpack(value)];
-    return packAll(new DenseAttention(named, chooseMatmul(null), config).forward(x, x, content));
+    const attention = new DenseAttention(named, chooseMatmul(null), config);
+    return packAll(attention.forward(await unpack(query), await unpack(key), await unpack(value)));
 }"""
 
 
@@ -97,11 +97,12 @@ def test_dense_attention_is_pytorchs(live_page):
     torch.manual_seed(0)
     module = DenseAttention(20, 5, 0.0)
     disturb(module)
-    query, value = random(9, 20), random(9, 20, seed=1)
-    given = {"query": live_page.put_tensor(query), "value": live_page.put_tensor(value)}
+    query, key, value = random(9, 20), random(14, 20, seed=1), random(14, 20, seed=2)
+    inputs = {"query": query, "key": key, "value": value}
+    given = {name: live_page.put_tensor(tensor) for name, tensor in inputs.items()}
     found = live_page.run(DENSE, {**given, "config": config, "parameters": live_page.put_parameters(module)})
     output, weights = torch.nn.MultiheadAttention.forward(
-        module, query[None], query[None], value[None], average_attn_weights=False
+        module, query[None], key[None], value[None], average_attn_weights=False
     )
     close(found["output"], output[0])
     close(found["weights"], weights[0])

@@ -5,10 +5,9 @@ import json
 import pytest
 import torch
 
-from defdetr_ref import DeformableDETRConfig, DetrBaseline, checkpoints, live
+from defdetr_ref import checkpoints, live
 from defdetr_ref.weight_files.writing import description_of, write_safetensors
 from tests.live.models import live_model
-from tests.small_models import SMALL
 
 READ = """async (files) => {
     const { openDetector } = await import("/web/live.js");
@@ -71,10 +70,6 @@ def test_damage_is_refused_in_one_sentence(live_page, model, tmp_path):
 
 
 def test_other_files_are_refused_in_one_sentence(live_page, model, tmp_path):
-    torch.manual_seed(0)
-    fields = dict(SMALL, feature_strides=(32,), num_levels=1, num_classes=5, decoder_layers=1)
-    dense = DetrBaseline(DeformableDETRConfig(**fields))
-    checkpoints.save_safetensors(tmp_path / "dense", dense)
     checkpoints.save(tmp_path / "model.pt", model)
     checkpoints.save_safetensors(tmp_path / "bfloat16", model, dtype=torch.bfloat16)
     tensors = model.state_dict()
@@ -82,6 +77,7 @@ def test_other_files_are_refused_in_one_sentence(live_page, model, tmp_path):
     metadata = {"format": description["format"], "model_class": "DeformableDETR"}
     config = description["config"]
     others = {
+        "other class": (tensors, metadata | {"model_class": "FasterRCNN", "config": json.dumps(config)}),
         "resnet": (tensors, metadata | {"config": json.dumps(config | {"backbone": "resnet50"})}),
         "foreign": (tensors, {"made_by": "somebody"}),
         "wider": (tensors, metadata | {"config": json.dumps(config | {"num_heads": 2})}),
@@ -90,7 +86,7 @@ def test_other_files_are_refused_in_one_sentence(live_page, model, tmp_path):
     for name, (weights, words) in others.items():
         write_safetensors(tmp_path / name, weights, words)
     wanted = {
-        "dense": "the file is of a DetrBaseline; the page runs a DeformableDETR",
+        "other class": "the file is of a FasterRCNN; the page runs a DeformableDETR or a DetrBaseline",
         "model.pt": "this is no .safetensors file; write one by live.export_weights",
         "bfloat16": "is stored as BF16; the page reads F32, F16, I8, I64: ",
         "resnet": 'the model\'s backbone is "resnet50"; the page runs "small" alone',
@@ -120,7 +116,7 @@ def test_float64_is_stored_as_float32(model, tmp_path):
 
 def test_what_the_page_cannot_run_is_not_written(model, tmp_path):
     path = tmp_path / "model.safetensors"
-    with pytest.raises(ValueError, match="the page runs a DeformableDETR, and this is a Linear"):
+    with pytest.raises(ValueError, match="the page runs a DeformableDETR or a DetrBaseline, and this is a Linear"):
         live.export_weights(path, torch.nn.Linear(2, 2))
     with pytest.raises(ValueError, match="dtype is torch.bfloat16; choose torch.float32, torch.float16 or torch.int8"):
         live.export_weights(path, model, torch.bfloat16)

@@ -40,6 +40,7 @@ __all__ = [
     "names",
     "progress",
     "solution",
+    "solution_text",
 ]
 
 
@@ -159,12 +160,16 @@ def hint(name: str) -> None:
 
 def solution(name: str) -> None:
     """Print the package's solution: the source of a function, the answers of a dict."""
+    print(solution_text(name))
+
+
+def solution_text(name: str) -> str:
+    """What `solution` prints; the site folds it away below the exercise."""
     answer = find(name).solution
     if isinstance(answer, Mapping):
-        print("\n".join(f"{question!r}: {value!r}" for question, value in answer.items()))
-    else:
-        written = getattr(answer, "py_func", getattr(answer, "fn", answer))  # Numba keeps the function that it compiled
-        print(inspect.getsource(written).rstrip())
+        return "\n".join(f"{question!r}: {value!r}" for question, value in answer.items())
+    written = getattr(answer, "py_func", getattr(answer, "fn", answer))  # Numba keeps the function that it compiled
+    return inspect.getsource(written).rstrip()
 
 
 def find(name: str) -> Exercise:

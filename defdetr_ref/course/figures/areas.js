@@ -47,14 +47,18 @@ for (const picture of document.querySelectorAll(".defdetr-areas:not([data-alive]
     move(at.x / cell - 1.5, at.y / cell - 1.5);
   }
 
+  // A finger on the point drags it. One beside it may want to scroll the page: only a tap moves the point there.
+  point.addEventListener("touchstart", (event) => event.preventDefault(), {passive: false});
+  svg.addEventListener("click", follow);
   svg.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "touch" && !point.contains(event.target)) return;
     svg.setPointerCapture(event.pointerId);
     follow(event);
     point.focus({preventScroll: true});
     event.preventDefault();
   });
   svg.addEventListener("pointermove", (event) => {
-    if (event.buttons) follow(event);
+    if (svg.hasPointerCapture(event.pointerId)) follow(event);
   });
   svg.addEventListener("keydown", (event) => {
     const way = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]}[event.key];

@@ -9,21 +9,35 @@ from string import Template
 from jaxtyping import Float
 from torch import Tensor
 
-from defdetr_ref.explain.style import INK, OKABE_ITO, text_colour
+from defdetr_ref.explain.style import INK, OKABE_ITO, PAGE_GROUND, PAGE_INK, text_colour
 from defdetr_ref.ops.loops import corners
 
 CELL = 56  # of the drawing's own units, for a pixel of the map
-TEXT_WIDTH = 240  # of the column of numbers on the right
+TEXT_WIDTH = 240  # px, of the numbers: to the right of the map, or below it where there is no room
+GAP = 14
+TOUCH_RADIUS = 24  # around the point, so that a finger takes hold of it also where the picture is small
 CORNER_COLOURS = (OKABE_ITO[0], OKABE_ITO[1], OKABE_ITO[2], OKABE_ITO[6])  # top left, top right, bottom left and right
 DARKEST, BRIGHTEST = 70, 245  # of 255: neither black nor white, so that all that lies above the map is seen
-HOW_TO = ("Drag the point, or click", "and use the arrow keys.")
+HOW_TO = "Drag the point, or click and use the arrow keys."
 
 PAGE = Template("""<div class="defdetr-areas" data-values="$values" data-cell="$cell" data-x="$x" data-y="$y" \
 data-lm-suppress-shortcuts="true" style="max-width:${width}px">
-<svg viewBox="0 0 $width $height" style="background:white;touch-action:none;cursor:crosshair" \
-font-family="DejaVu Sans, sans-serif" font-size="14" fill="$ink">
+<style>
+.defdetr-areas { display: flex; flex-wrap: wrap; gap: 8px ${gap}px; background: $ground; color: $ink;
+  font: 14px/26px "DejaVu Sans", sans-serif; }
+.defdetr-areas svg { flex: 1 1 ${map_width}px; min-width: 0; max-width: ${map_width}px; cursor: crosshair; }
+.defdetr-areas .point { cursor: grab; }
+.defdetr-areas .numbers { flex: 1 0 ${text_width}px; }
+.defdetr-areas .numbers span { white-space: pre; }
+.defdetr-areas .dot { display: inline-block; width: 10px; height: 10px; margin-right: 6px; border-radius: 50%; }
+.defdetr-areas .how { margin-top: 13px; line-height: 18px; }
+</style>
+<svg viewBox="0 0 $map_width $map_height">
 $drawing
 </svg>
+<div class="numbers">
+$numbers
+</div>
 <script>
 $script</script>
 </div>
@@ -45,16 +59,21 @@ def areas_picture(image: Float[Tensor, "height width"], x: float | int, y: float
             f"choose x from -1 to {width} and y from -1 to {height}"
         )
     values = [[round(value, 2) for value in row] for row in image.tolist()]
-    drawing = [*_map(values), *_read(values, x, y)]
+    drawing, numbers = _read(values, x, y)
     return PAGE.substitute(
         values=escape(json.dumps(values)),
         cell=CELL,
         x=x,
         y=y,
-        width=(width + 2) * CELL + TEXT_WIDTH,
-        height=(height + 2) * CELL,
-        ink=INK,
-        drawing="\n".join(drawing),
+        map_width=(width + 2) * CELL,
+        map_height=(height + 2) * CELL,
+        text_width=TEXT_WIDTH,
+        gap=GAP,
+        width=(width + 2) * CELL + GAP + TEXT_WIDTH,
+        ground=PAGE_GROUND,
+        ink=PAGE_INK,
+        drawing="\n".join([*_map(values), *drawing]),
+        numbers="\n".join(numbers),
         script=files("defdetr_ref.course.figures").joinpath("areas.js").read_text(encoding="utf-8"),
     )
 
@@ -62,20 +81,20 @@ def areas_picture(image: Float[Tensor, "height width"], x: float | int, y: float
 def _map(values: list[list[float]]) -> list[str]:
     """The pixels in grey with their values, and the ring around them."""
     ring = f'<rect x="1" y="1" width="{(len(values[0]) + 2) * CELL - 2}" height="{(len(values) + 2) * CELL - 2}"'
-    drawn = [f'{ring} fill="#FAFAFA" stroke="#999999" stroke-dasharray="4 4"/>']
+    drawn = [f'{ring} fill="none" stroke="#999999" stroke-dasharray="4 4"/>']
     for row, numbers in enumerate(values):
         for column, value in enumerate(numbers):
             grey = "#" + 3 * f"{round(DARKEST + (BRIGHTEST - DARKEST) * value):02x}"
             left, top = (column + 1) * CELL, (row + 1) * CELL
             drawn.append(
                 f'<rect x="{left}" y="{top}" width="{CELL}" height="{CELL}" fill="{grey}" stroke="white" class="map"/>'
-                f'<text x="{left + 5}" y="{top + 14}" font-size="11" fill="{text_colour(grey)}">{value:.2f}</text>'
+                f'<text x="{left + 5}" y="{top + 16}" font-size="14" fill="{text_colour(grey)}">{value:.2f}</text>'
             )
     return drawn
 
 
-def _read(values: list[list[float]], x: float | int, y: float | int) -> list[str]:
-    """The four areas, the four pixels, the point, and the sum in words; the script moves these by their classes."""
+def _read(values: list[list[float]], x: float | int, y: float | int) -> tuple[list[str], list[str]]:
+    """The four areas, the four pixels and the point; and the sum in words. The script moves these by their classes."""
     height, width = len(values), len(values[0])
     left, top = min(math.floor(x), width - 1), min(math.floor(y), height - 1)
     shares = {(row, column): share for row, column, share, _, _ in corners(float(x), float(y), height, width)}
@@ -95,11 +114,12 @@ def _read(values: list[list[float]], x: float | int, y: float | int) -> list[str
             f'fill="{colour}" stroke="white" stroke-width="2"/>'
         )
         where = f"pixel ({column}, {row})" if inside else "outside"
-        lines.append(_line(f"line-{corner}", 2 + corner, f"{share:.2f} × {value:.2f}   {where}", width, colour))
-    lines.append(_line("where", 1, f"x = {x:.2f}, y = {y:.2f}", width))
-    lines.append(_line("sum", 6, f"= {total:.3f}", width))
-    lines += [_line("how", number, words, width, size=12) for number, words in enumerate(HOW_TO, start=8)]
-    return [*areas, *pixels, _point(x, y), *lines]
+        dot = f'<span class="dot" style="background:{colour}"></span>'
+        words = f"{share:.2f} × {value:.2f}   {where}"
+        lines.append(f'<div>{dot}<span class="line-{corner}">{words}</span></div>')
+    lines.insert(0, f'<div class="where">x = {x:.2f}, y = {y:.2f}</div>')
+    lines += [f'<div class="sum">= {total:.3f}</div>', f'<div class="how">{HOW_TO}</div>']
+    return [*areas, *pixels, _point(x, y)], lines
 
 
 def _area(
@@ -118,14 +138,6 @@ def _point(x: float | int, y: float | int) -> str:
     return (
         f'<g class="point" tabindex="0" role="img" aria-label="the point that is read; arrow keys move it" '
         f'transform="translate({(x + 1.5) * CELL:g} {(y + 1.5) * CELL:g})">'
+        f'<circle r="{TOUCH_RADIUS}" fill="transparent"/>'
         f'<circle r="8" fill="white" stroke="{INK}" stroke-width="2"/><circle r="2" fill="{INK}"/></g>'
     )
-
-
-def _line(name: str, number: int, words: str, width: int, colour: str | None = None, size: int = 14) -> str:
-    """A line of the text on the right, with a dot in its pixel's colour."""
-    left, base = (width + 2) * CELL + 14, 26 * number
-    dot = "" if colour is None else f'<circle cx="{left + 4}" cy="{base - 5}" r="5" fill="{colour}"/>'
-    indent = 0 if colour is None else 16
-    text = f'<text class="{name}" x="{left + indent}" y="{base}" font-size="{size}" xml:space="preserve">{words}</text>'
-    return dot + text

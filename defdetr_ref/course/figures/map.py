@@ -5,11 +5,12 @@ from html import escape
 from string import Template
 
 from defdetr_ref.course.lessons import LESSONS
-from defdetr_ref.explain.style import INK, OKABE_ITO, text_colour
+from defdetr_ref.explain.style import OKABE_ITO, PAGE_GROUND, PAGE_INK, PAGE_LINE, PAGE_PLATE, text_colour
 
 NOTEBOOKS = tuple(lesson.file for lesson in LESSONS)  # a notebook's number is its place
 WIDTH, HEIGHT = 960, 640  # of the drawing, in its own units
 BOX_WIDTH, BOX_HEIGHT = 186, 64
+NARROW = 700  # px; in a column that is no wider, the boxes are a list: the drawing's words would be below 10 px
 MODEL, ATTENTION, TRAINING, BEYOND = OKABE_ITO[1], OKABE_ITO[0], "#D9D9D9", OKABE_ITO[3]
 
 
@@ -34,6 +35,9 @@ class Frame:
     top: int
     height: int
 
+    def holds(self, y: int) -> bool:
+        return self.top < y < self.top + self.height
+
 
 BOXES = (
     MapBox(4, "Many scales", "backbone and pyramid", 78, 62, MODEL),
@@ -51,6 +55,7 @@ BOXES = (
     MapBox(13, "The kernel", "a thread for each sum", 505, 460, BEYOND),
     MapBox(14, "Relatives", "local, sparse, low rank", 741, 460, BEYOND),
     MapBox(15, "What it learned", "asked by measurements", 127, 544, BEYOND),
+    MapBox(16, "Find the bug", "named by symptoms", 387, 544, BEYOND),
     MapBox(17, "Build it whole", "from your own parts", 647, 544, BEYOND),
 )
 FRAMES = (
@@ -77,18 +82,31 @@ NOTES = (("image", 34, 98), ("boxes, classes", 676, 148))  # plain text: what go
 PAGE = Template("""<div class="defdetr-map">
 <style>
 .defdetr-map { container-type: inline-size; max-width: ${width}px; }
-.defdetr-map > div { position: relative; aspect-ratio: $width / $height; background: white; color: $ink;
+.defdetr-map > div { position: relative; aspect-ratio: $width / $height; background: $ground; color: $ink;
   font: 1.42cqw/1.3 system-ui, "DejaVu Sans", sans-serif; }
 .defdetr-map svg { position: absolute; inset: 0; width: 100%; height: 100%; }
-.defdetr-map a { position: absolute; box-sizing: border-box; display: flex; flex-direction: column;
-  justify-content: center; text-align: center; text-decoration: none; border: 1px solid $ink; border-radius: .6cqw; }
-.defdetr-map a:hover, .defdetr-map a:focus-visible { outline: .3cqw solid $ink; text-decoration: none; }
-.defdetr-map b { font-size: 1.55cqw; }
+.defdetr-map rect { fill: $plate; stroke: $line; }
+.defdetr-map p { display: none; }
+.defdetr-map a { position: absolute; left: var(--left); top: var(--top); width: $box_width; height: $box_height;
+  box-sizing: border-box; display: flex; flex-direction: column; justify-content: center; text-align: center;
+  text-decoration: none; border: 1px solid $ink; border-radius: .6cqw; }
+.defdetr-map a.attends { border-bottom: max(.55cqw, 3px) solid $attention; }
+.defdetr-map a:hover, .defdetr-map a:focus-visible { outline: max(.3cqw, 2px) solid $ink; text-decoration: none; }
+.defdetr-map b { font-size: 1.09em; }
+@container (max-width: ${narrow}px) { /* too small to be read as a drawing: a list, whose arrows are the drawing's */
+  .defdetr-map > div { aspect-ratio: auto; font-size: 14px; }
+  .defdetr-map svg { display: none; }
+  .defdetr-map p { display: block; margin: 14px 0 6px; font-weight: 600; }
+  .defdetr-map a { position: relative; left: 0; top: 0; width: auto; height: auto; min-height: 44px; margin: 6px 0;
+    border-radius: 6px; }
+  .defdetr-map .flow a + a { margin-top: 22px; }
+  .defdetr-map .flow a + a::before { content: "↓"; position: absolute; top: -21px; left: 0; right: 0; color: $ink; }
+}
 </style>
 <div>
-<svg viewBox="0 0 $width $height" aria-hidden="true">
+<svg viewBox="0 0 $width $height" fill="currentColor" aria-hidden="true">
 <defs><marker id="defdetr-map-head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">\
-<path d="M0 0 8 4 0 8z" fill="$ink"/></marker></defs>
+<path d="M0 0 8 4 0 8z"/></marker></defs>
 $drawing
 </svg>
 $boxes
@@ -113,38 +131,54 @@ def model_map() -> str:
     """The map as HTML: an SVG drawing of the arrows, and over it a link for each box. Needs no network.
 
     Boxes are HTML links and not parts of the SVG, because JupyterLab opens only those in a tab of its own. On a page
-    of the built site, which a browser knows by its name *.html, the links lead to the site's pages instead.
+    of the built site, which a browser knows by its name *.html, the links lead to the site's pages instead. In a narrow
+    column the boxes are a list.
     """
     drawing = [_frame(frame) for frame in FRAMES] + [_arrow(points) for points in ARROWS]
     drawing += [f'<text x="{x}" y="{y}" text-anchor="middle" font-size="14">{note}</text>' for note, x, y in NOTES]
-    boxes = [_box(box) for box in BOXES]
-    return PAGE.substitute(width=WIDTH, height=HEIGHT, ink=INK, drawing="\n".join(drawing), boxes="\n".join(boxes))
+    return PAGE.substitute(
+        width=WIDTH,
+        height=HEIGHT,
+        narrow=NARROW,
+        box_width=_percent(BOX_WIDTH, WIDTH),
+        box_height=_percent(BOX_HEIGHT, HEIGHT),
+        ground=PAGE_GROUND,
+        plate=PAGE_PLATE,
+        line=PAGE_LINE,
+        ink=PAGE_INK,
+        attention=ATTENTION,
+        drawing="\n".join(drawing),
+        boxes="\n".join(map(_group, FRAMES)),
+    )
 
 
 def _frame(frame: Frame) -> str:
     place = f'x="{FRAME_MARGIN}" y="{frame.top}" width="{WIDTH - 2 * FRAME_MARGIN}" height="{frame.height}"'
     title = f'<text x="{FRAME_MARGIN + 4}" y="{frame.top - 8}" font-size="15" font-weight="600">{frame.title}</text>'
-    return f'<rect {place} rx="8" fill="#F6F7F8" stroke="#C8C8C8"/>\n{title}'
+    return f'<rect {place} rx="8"/>\n{title}'
 
 
 def _arrow(points: tuple[tuple[int, int], ...]) -> str:
     places = " ".join(f"{x},{y}" for x, y in points)
-    style = f'fill="none" stroke="{INK}" stroke-width="1.5" marker-end="url(#defdetr-map-head)"'
+    style = 'fill="none" stroke="currentColor" stroke-width="1.5" marker-end="url(#defdetr-map-head)"'
     return f'<polyline points="{places}" {style}/>'
+
+
+def _group(frame: Frame) -> str:
+    """The boxes of a frame, below a title that only the list shows; in a frame with arrows one leads to the next."""
+    boxes = "\n".join(_box(box) for box in BOXES if frame.holds(box.top))
+    flow = ' class="flow"' if any(frame.holds(points[-1][1]) for points in ARROWS) else ""
+    return f"<section{flow}><p>{escape(frame.title)}</p>\n{boxes}</section>"
 
 
 def _box(box: MapBox) -> str:
     """A link at its place, which is given in percent so that the map shrinks with the page."""
-    place = ";".join(
-        f"{side}:{100 * length / whole:.2f}%"
-        for side, length, whole in (
-            ("left", box.left, WIDTH),
-            ("top", box.top, HEIGHT),
-            ("width", BOX_WIDTH, WIDTH),
-            ("height", BOX_HEIGHT, HEIGHT),
-        )
-    )
+    place = f"--left:{_percent(box.left, WIDTH)};--top:{_percent(box.top, HEIGHT)}"
     style = f"{place};background:{box.colour};color:{text_colour(box.colour)}"
-    style += f";border-bottom:.55cqw solid {ATTENTION}" if box.attends else ""
     words = f"<b>{box.notebook:02d} · {escape(box.title)}</b> <span>{escape(box.text)}</span>"
-    return f'<a href="{notebook_file(box.notebook)}" style="{style}">{words}</a>'
+    attends = ' class="attends"' if box.attends else ""
+    return f'<a href="{notebook_file(box.notebook)}"{attends} style="{style}">{words}</a>'
+
+
+def _percent(length: int, whole: int) -> str:
+    return f"{100 * length / whole:.2f}%"

@@ -13,6 +13,7 @@ from torch import nn
 from defdetr_ref.explain.explorer.exploration import explore
 from defdetr_ref.explain.explorer.outputs import category_names
 from defdetr_ref.explain.explorer.state import State, describe
+from defdetr_ref.explain.style import OWN_PAGE_THEME
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = (
@@ -33,8 +34,14 @@ PAGE = Template("""<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>$title</title>
+$theme
 <style>
-body { margin: 0; background: #f6f7f8; font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; color: #222; }
+:root { --page-ground: light-dark(#f6f7f8, #15171a); --page-plate: light-dark(#fff, #1e2125);
+  --page-ink: light-dark(#222, #e8eaec); --page-quiet: light-dark(#5a6570, #a3adb7);
+  --page-line: light-dark(#dfe3e7, #33383e); --page-edge: light-dark(#cdd3d9, #4a525a);
+  --page-around: light-dark(#e8ebee, #2c3137); --page-warning: light-dark(#8a3b00, #ffb27a); }
+body { margin: 0; background: var(--page-ground); color: var(--page-ink);
+  font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; }
 main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .8rem; }
 $style
@@ -146,6 +153,7 @@ def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any],
     }
     page = PAGE.substitute(
         title=escape(title),
+        theme=OWN_PAGE_THEME,
         style=style_source(),
         state=json.dumps(values).replace("</", "<\\/"),  # nothing in the state can end the script
         module=module_source().replace(EXPORT, ""),  # inside a page nothing imports it

@@ -1,4 +1,4 @@
-// Deformable DETR (Zhu et al., 2020), from an image to boxes. Read `forward` beside the paper's Figure 1.
+// Deformable DETR (Zhu et al., 2020), from an image to boxes. Read `forward` and `detect` beside the paper's Figure 1.
 //
 //     image ─ backbone ─ maps ─ pyramid ─ tokens of all levels ─ encoder ─ memory ─┐
 //                                                     queries (learned, or         ├─ decoder ─ classes, boxes
@@ -15,6 +15,16 @@ import { tensor } from "./tensor.js";
 const MEAN = [0.485, 0.456, 0.406];
 const STD = [0.229, 0.224, 0.225];
 const COARSER_LEVEL_STRIDE = 2; // of each level beyond the backbone's
+
+// What a layer returns, by the name under which it is given out.
+const MADE_BY_LAYER = {
+  reference_points: "references",
+  sampling_locations: "locations",
+  attention_weights: "weights",
+  dense_attention_weights: "denseWeights",
+  self_attention_weights: "selfWeights",
+  output: "output",
+};
 
 /**
  * Colours as a canvas has them → (H, W, 3), normalised.
@@ -43,19 +53,13 @@ export function normalise(rgb, height, width) {
   return image;
 }
 
-/** The detector in all its variants; which one, the config says. */
-export class DeformableDETR {
+/** What every detector of the page begins and ends with; `detect` lies between: tokens → { encoder, queries, decoder }. */
+export class Detector {
   constructor(config, parameters, matmul) {
     this.config = config;
     this.arithmetic = matmul.name;
     this.backbone = new SmallResNet(parameters.under("backbone"), matmul, config);
     this.pyramid = new FeaturePyramid(parameters.under("pyramid"), matmul, config, this.backbone.channels);
-    this.encoder = new Encoder(parameters.under("encoder"), matmul, config);
-    const DecoderOfConfig = config.box_refine ? RefiningDecoder : Decoder;
-    this.decoder = new DecoderOfConfig(parameters.under("decoder"), matmul, config);
-    let QueriesOfConfig = config.initial_box === "paper" ? LearnedQueriesWithBoxes : LearnedQueries;
-    if (config.two_stage) QueriesOfConfig = TwoStageQueries;
-    this.queries = new QueriesOfConfig(parameters.under("queries"), matmul, config);
   }
 
   /** Of the coarsest level, in pixels of the image. */
@@ -75,11 +79,28 @@ export class DeformableDETR {
     }
     const maps = this.backbone.forward(image);
     const tokens = this.pyramid.forward(this.config.feature_strides.map((stride) => maps.get(stride)));
+    return asOutputs({ image, maps, tokens, ...this.detect(tokens) });
+  }
+}
+
+/** Deformable DETR in all its variants; which one, the config says. */
+export class DeformableDETR extends Detector {
+  constructor(config, parameters, matmul) {
+    super(config, parameters, matmul);
+    this.encoder = new Encoder(parameters.under("encoder"), matmul, config);
+    const DecoderOfConfig = config.box_refine ? RefiningDecoder : Decoder;
+    this.decoder = new DecoderOfConfig(parameters.under("decoder"), matmul, config);
+    let QueriesOfConfig = config.initial_box === "paper" ? LearnedQueriesWithBoxes : LearnedQueries;
+    if (config.two_stage) QueriesOfConfig = TwoStageQueries;
+    this.queries = new QueriesOfConfig(parameters.under("queries"), matmul, config);
+  }
+
+  detect(tokens) {
     const encoder = this.encoder.forward(tokens);
     const memory = encoder.at(-1).output;
     const queries = this.queries.forward(memory, tokens);
     const decoder = this.decoder.forward(queries, memory, tokens.spatialShapes);
-    return asOutputs({ image, maps, tokens, encoder, queries, decoder });
+    return { encoder, queries, decoder };
   }
 }
 
@@ -99,6 +120,9 @@ export class DeformableDETR {
  * | encoder.layers.i.reference_points, .sampling_locations | (S, L, 2), (S, M, L, K, 2) |
  * | encoder.layers.i.attention_weights, .output | (S, M, L, K), (S, C) |
  * | decoder.layers.i.… | the same for Q queries, and .self_attention_weights (M, Q, Q) |
+ *
+ * DETR has no references, and instead of points the weight of every token: .dense_attention_weights, (M, S, S) in the
+ * encoder and (M, Q, S) in the decoder.
  */
 function asOutputs({ image, maps, tokens, encoder, queries, decoder }) {
   const named = { pred_logits: decoder.at(-1).logits, pred_boxes: decoder.at(-1).boxes };
@@ -111,7 +135,9 @@ function asOutputs({ image, maps, tokens, encoder, queries, decoder }) {
     named["enc_outputs.pred_boxes"] = queries.proposals.boxes;
     named["queries.chosen"] = queries.proposals.chosen;
   }
-  for (const part of ["content", "position", "reference"]) named[`queries.${part}`] = queries[part];
+  for (const part of ["content", "position", "reference"]) {
+    if (queries[part] !== undefined) named[`queries.${part}`] = queries[part];
+  }
   named.image = image;
   for (const [stride, map] of maps) named[`backbone.${stride}`] = map;
   for (const part of ["features", "positions", "centres"]) named[`pyramid.${part}`] = tokens[part];
@@ -119,12 +145,9 @@ function asOutputs({ image, maps, tokens, encoder, queries, decoder }) {
   named["pyramid.spatial_shapes"] = tensor([shapes.length, 2], Float32Array.from(shapes.flat()));
   for (const [part, steps] of Object.entries({ encoder, decoder })) {
     steps.forEach((step, i) => {
-      const layer = `${part}.layers.${i}`;
-      named[`${layer}.reference_points`] = step.references;
-      named[`${layer}.sampling_locations`] = step.locations;
-      named[`${layer}.attention_weights`] = step.weights;
-      if (step.selfWeights !== undefined) named[`${layer}.self_attention_weights`] = step.selfWeights;
-      named[`${layer}.output`] = step.output;
+      for (const [name, made] of Object.entries(MADE_BY_LAYER)) {
+        if (step[made] !== undefined) named[`${part}.layers.${i}.${name}`] = step[made];
+      }
     });
   }
   return named;

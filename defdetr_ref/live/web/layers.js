@@ -78,7 +78,7 @@ export class FeedForward {
   }
 }
 
-/** Dense attention of all queries to each other. PyTorch keeps the three input projections in one matrix. */
+/** Dense attention: every query to every key. PyTorch keeps the three input projections in one matrix. */
 export class DenseAttention {
   constructor(parameters, matmul, config) {
     const channels = config.d_model;
@@ -90,35 +90,56 @@ export class DenseAttention {
     });
     this.outProj = new Linear(parameters.under("out_proj"), matmul, channels, channels);
     this.heads = config.num_heads;
+    this.edit = (weights) => weights; // the laboratory puts something else here, see laboratory/cuts.js
   }
 
-  /** query, key and value (Q, C) → { output (Q, C), weights (M, Q, Q) }: how much each query takes from each. */
-  forward(query, key, value) {
-    const [queries, channels] = query.shape;
+  /**
+   * query (Q, C); key and value (S, C); spatialShapes: of the levels, where the keys are an image's tokens. Returns
+   * { output (Q, C), weights (M, Q, S) }: how much each query takes from each key.
+   */
+  forward(query, key, value, spatialShapes) {
+    const weights = this.edit(this.weightsOf(query, key), spatialShapes);
+    return { output: this.outProj.forward(this.read(weights, this.valueProj(value))), weights };
+  }
+
+  /** softmax over the keys of query · key / √(C / M), for each head. */
+  weightsOf(query, key) {
+    const [[queries, channels], [keys]] = [query.shape, key.shape];
     const dim = channels / this.heads;
-    const [asking, offering, holding] = [this.queryProj(query), this.keyProj(key), this.valueProj(value)];
-    const weights = tensor([this.heads, queries, queries]);
-    const read = tensor([queries, channels]);
-    const sum = new Float64Array(dim);
+    const [asking, offering] = [this.queryProj(query), this.keyProj(key)];
+    const weights = tensor([this.heads, queries, keys]);
     for (let head = 0, row = 0; head < this.heads; head++) {
-      for (let one = 0; one < queries; one++, row += queries) {
+      for (let one = 0; one < queries; one++, row += keys) {
         const from = one * channels + head * dim;
-        for (let other = 0; other < queries; other++) {
-          const to = other * channels + head * dim;
+        for (let other = 0, to = head * dim; other < keys; other++, to += channels) {
           let product = 0;
           for (let i = 0; i < dim; i++) product += asking[from + i] * offering[to + i];
           weights[row + other] = product / Math.sqrt(dim);
         }
-        softmax(weights, row, queries);
-        sum.fill(0);
-        for (let other = 0; other < queries; other++) {
-          const to = other * channels + head * dim;
-          for (let i = 0; i < dim; i++) sum[i] += weights[row + other] * holding[to + i];
-        }
-        read.set(sum, from);
+        softmax(weights, row, keys);
       }
     }
-    return { output: this.outProj.forward(read), weights };
+    return weights;
+  }
+
+  /** The sum of the values by weight, (Q, C). */
+  read(weights, values) {
+    const [heads, queries, keys] = weights.shape;
+    const channels = values.shape[1];
+    const dim = channels / heads;
+    const read = tensor([queries, channels]);
+    const sum = new Float64Array(dim);
+    for (let head = 0, row = 0; head < heads; head++) {
+      for (let one = 0; one < queries; one++, row += keys) {
+        sum.fill(0);
+        for (let other = 0, to = head * dim; other < keys; other++, to += channels) {
+          const weight = weights[row + other];
+          for (let i = 0; i < dim; i++) sum[i] += weight * values[to + i];
+        }
+        read.set(sum, one * channels + head * dim);
+      }
+    }
+    return read;
   }
 }
 

@@ -1,13 +1,16 @@
 // What a page offers to scripts from outside: `window.defdetr`.
 
+import { DetrBaseline } from "./dense.js";
 import { DeformableDETR } from "./detector.js";
 import { chooseMatmul } from "./matmul.js";
 import { readWeights } from "./weights.js";
 
+const MODEL_CLASSES = { DeformableDETR, DetrBaseline }; // by the name that a file of weights says
+
 /** A detector from the bytes of a file of weights, and of the kernel (or null). Throws an Error in one sentence. */
 export function openDetector(weights, kernel) {
-  const { config, parameters } = readWeights(weights);
-  return new DeformableDETR(config, parameters, chooseMatmul(kernel));
+  const { modelClass, config, parameters } = readWeights(weights, Object.keys(MODEL_CLASSES));
+  return new MODEL_CLASSES[modelClass](config, parameters, chooseMatmul(kernel));
 }
 
 /**

@@ -20,10 +20,11 @@ const DTYPES = {
 };
 
 /**
- * What a file holds: the `config` that its model was built from, and its `parameters`.
- * bytes: a Uint8Array. Throws an Error, in one sentence, for a file that is damaged, or of another kind or model.
+ * What a file holds: the `modelClass` of its model, the `config` that it was built from, and its `parameters`.
+ * bytes: a Uint8Array; modelClasses: the names of those that the page runs. Throws an Error, in one sentence, for a file
+ * that is damaged, or of another kind or model.
  */
-export function readWeights(bytes) {
+export function readWeights(bytes, modelClasses) {
   const { header, start } = readHeader(bytes);
   const { [METADATA]: metadata, ...entries } = header;
   if (metadata?.format !== FORMAT) {
@@ -31,14 +32,15 @@ export function readWeights(bytes) {
   }
   const stored = readEntries(entries, bytes.subarray(start));
   verify(metadata, stored);
-  if (metadata.model_class !== "DeformableDETR") {
-    throw new Error(`weights: the file is of a ${metadata.model_class}; the page runs a DeformableDETR`);
+  const { model_class: modelClass } = metadata;
+  if (!modelClasses.includes(modelClass)) {
+    throw new Error(`weights: the file is of a ${modelClass}; the page runs a ${modelClasses.join(" or a ")}`);
   }
   const config = JSON.parse(metadata.config);
   if (config.backbone !== "small") {
     throw new Error(`weights: the model's backbone is ${quoted(config.backbone)}; the page runs "small" alone`);
   }
-  return { config, parameters: new Parameters(decodeAll(stored)) };
+  return { modelClass, config, parameters: new Parameters(decodeAll(stored)) };
 }
 
 /** Tensors by name, and those of one part of the model: `parameters.under("encoder").under("layers.0")`. */

@@ -42,9 +42,7 @@ function makeFrame(canvas, image, margin) {
 
 function drawPicture(frame, picture, image, brightness) {
   const { context } = frame;
-  context.fillStyle = "#e8ebee";
-  context.fillRect(0, 0, frame.areaWidth, frame.areaHeight);
-  context.fillStyle = "#000";
+  context.fillStyle = "#000"; // around it the canvas stays clear, and has the page's colour
   context.fillRect(frame.left, frame.top, frame.width, frame.height);
   if (!isLoaded(picture)) return;
   context.globalAlpha = brightness;

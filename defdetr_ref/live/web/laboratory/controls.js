@@ -1,5 +1,6 @@
 // The controls beside the picture: each shows a part of the state, and changes it.
 
+import { DetrBaseline } from "../dense.js";
 import { cutNames, OUTSIDE, partsOf } from "./cuts.js";
 import { isDrawnByHand } from "./shapes.js";
 
@@ -136,7 +137,7 @@ export class Controls {
     this.find("course").value = models.course.findIndex(({ id }) => id === state.model);
     this.find("no-photo").disabled = photograph === null;
     if (detector === null) return;
-    const names = cutNames(detector.config).join(" ");
+    const names = cutNames(detector.config, detector instanceof DetrBaseline).join(" ");
     if (names !== this.cutsShown) this.buildCuts(detector);
     this.cutsShown = names;
     for (const button of this.find("cuts").querySelectorAll("button")) {

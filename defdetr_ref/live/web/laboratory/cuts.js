@@ -1,5 +1,7 @@
 // What a reader cuts out of a detector, by name: "e0" or "d2" is a layer of encoder or decoder, counted from 0, "e0h3"
-// one of its heads, "e0l1" one of its levels, and OUTSIDE all points outside the image.
+// one of its heads, "e0l1" one of its levels, and OUTSIDE all points outside the image, which dense attention lacks.
+
+import { DenseAttention } from "../layers.js";
 
 export const OUTSIDE = "outside";
 
@@ -11,9 +13,9 @@ export function partsOf(detector) {
   ];
 }
 
-/** All names that a detector of this config can be cut by. */
-export function cutNames({ encoder_layers, decoder_layers, num_heads, num_levels }) {
-  const names = [OUTSIDE];
+/** All names that a detector can be cut by: one of this config, with dense attention or without. */
+export function cutNames({ encoder_layers, decoder_layers, num_heads, num_levels }, isDense) {
+  const names = isDense ? [] : [OUTSIDE];
   for (const [letter, layers] of [["e", encoder_layers], ["d", decoder_layers]]) {
     for (let layer = 0; layer < layers; layer++) {
       names.push(`${letter}${layer}`);
@@ -30,7 +32,9 @@ export function applyCuts(detector, cuts) {
     layers.forEach((layer, i) => {
       const name = `${letter}${i}`;
       layer.isCut = cuts.includes(name);
-      attentionOf(layer).edit = (weights, locations) => cutWeights(weights, locations, {
+      const attention = attentionOf(layer);
+      const cutAttention = attention instanceof DenseAttention ? cutDenseWeights : cutWeights;
+      attention.edit = (weights, places) => cutAttention(weights, places, {
         isCutHead: (head) => cuts.includes(`${name}h${head}`),
         isCutLevel: (level) => cuts.includes(`${name}l${level}`),
         isCutOutside: cuts.includes(OUTSIDE),
@@ -55,6 +59,20 @@ function cutWeights(weights, locations, { isCutHead, isCutLevel, isCutOutside })
     if (isCutOutside) keepInside(weights, locations, first, samples);
     for (let i = 0; i < samples; i++) {
       if (cutHeads[row % heads] || cutLevels[Math.floor(i / points)]) weights[first + i] = 0;
+    }
+  }
+  return weights;
+}
+
+/** The same of dense attention, (M, Q, S), whose tokens all lie inside; spatialShapes: [[height, width], …]. */
+function cutDenseWeights(weights, spatialShapes, { isCutHead, isCutLevel }) {
+  const [heads, queries, tokens] = weights.shape;
+  const levelOf = spatialShapes.flatMap(([height, width], level) => Array(height * width).fill(level));
+  const isKept = levelOf.map((level) => !isCutLevel(level));
+  for (let head = 0, i = 0; head < heads; head++) {
+    const isCut = isCutHead(head);
+    for (const end = (head + 1) * queries * tokens; i < end; i++) {
+      if (isCut || !isKept[i % tokens]) weights[i] = 0;
     }
   }
   return weights;

@@ -223,7 +223,7 @@ function canOf(described, kinds, [height, width]) {
     layers: most("decoder_layers"),
     encoderLayers: most("encoder_layers"),
     levels: most("num_levels"),
-    cuts: [...new Set(described.flatMap(({ config }) => cutNames(config)))],
+    cuts: [...new Set(described.flatMap(({ config }) => cutNames(config, config.dense)))],
     models: described.map(({ id }) => id),
     twoStage: described[0].config.two_stage,
     refines: described[0].config.box_refine,

@@ -39,8 +39,13 @@ export function pinnedObject(pin, detections, truth) {
   return null;
 }
 
-/** Every point that a query of a layer ("encoder.layers.0") reads: [{ head, level, x, y, weight }, …]. */
+/**
+ * Every point that a query of a layer ("encoder.layers.0") reads: [{ level, x, y, weight }, …]. Dense attention reads
+ * all tokens, at their centres, each with the sum of what its heads give it.
+ */
 export function pointsOf(answer, layer, query) {
+  const dense = answer[`${layer}.dense_attention_weights`];
+  if (dense !== undefined) return tokensOf(answer, dense, query);
   const locations = answer[`${layer}.sampling_locations`];
   const weights = answer[`${layer}.attention_weights`];
   const [, heads, levels, points] = weights.shape;
@@ -48,11 +53,22 @@ export function pointsOf(answer, layer, query) {
   for (let head = 0, i = query * heads * levels * points; head < heads; head++) {
     for (let level = 0; level < levels; level++) {
       for (let point = 0; point < points; point++, i++) {
-        found.push({ head, level, x: locations[2 * i], y: locations[2 * i + 1], weight: weights[i] });
+        found.push({ level, x: locations[2 * i], y: locations[2 * i + 1], weight: weights[i] });
       }
     }
   }
   return found;
+}
+
+function tokensOf(answer, weights, query) {
+  const [heads, queries, tokens] = weights.shape;
+  const centres = answer["pyramid.centres"];
+  const levels = levelShapes(answer).flatMap(([height, width], level) => Array(height * width).fill(level));
+  return levels.map((level, token) => {
+    let weight = 0;
+    for (let head = 0; head < heads; head++) weight += weights[(head * queries + query) * tokens + token];
+    return { level, x: centres[2 * token], y: centres[2 * token + 1], weight };
+  });
 }
 
 /** Of the weight of some points: the share of each level, and the share outside the image; of 1. */

@@ -19,6 +19,7 @@ export function stepsOf(answer, query, layers) {
   const chosen = answer["queries.chosen"];
   if (chosen !== undefined) return [proposalOf(answer, chosen[query]), ...steps];
   const reference = answer["queries.reference"];
+  if (reference === undefined) return steps; // DETR
   const size = reference.shape[1];
   const place = Array.from(reference.subarray(query * size, (query + 1) * size));
   return [{ title: "Reference, learned", box: size === 4 ? place : [...place, 0, 0] }, ...steps];
