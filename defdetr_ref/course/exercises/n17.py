@@ -156,8 +156,10 @@ def some_predictions(queries: int, classes: int, counts: tuple[int, ...]) -> tup
 
 def examine_matching(answer: Callable, right: Callable) -> None:
     for queries, classes, counts in CROWDS:
+        logits, boxes, targets = some_predictions(queries, classes, counts)
         what = f"the matches of {queries} queries, when the images have {', '.join(map(str, counts))} objects"
-        expect_same(answer, right, (*some_predictions(queries, classes, counts), matching_cost), what)
+        given = logits.requires_grad_(), boxes.requires_grad_(), targets, matching_cost  # as while training
+        expect_same(answer, right, given, what)
 
 
 def layer_loss(
