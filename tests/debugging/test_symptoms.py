@@ -87,9 +87,9 @@ def test_up_to_a_layer_answers_as_that_layer(model, dataset):
     pixels, mask, _ = collate(list(dataset))
     with evaluation_mode(model):
         outputs = model(pixels, mask)
-        answers = [UpToLayer(model, layer)(pixels, mask)["pred_boxes"] for layer in range(3)]
-    assert torch.equal(answers[0], outputs["aux_outputs"][0]["pred_boxes"])
-    assert torch.equal(answers[2], outputs["pred_boxes"])
+        answers = [UpToLayer(model, layer)(pixels, mask)["pred_logits"] for layer in range(3)]
+    assert torch.equal(answers[0], outputs["aux_outputs"][0]["pred_logits"])
+    assert torch.equal(answers[2], outputs["pred_logits"]) and not torch.equal(answers[0], answers[2])
 
 
 class Perfect(nn.Module):

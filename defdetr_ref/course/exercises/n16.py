@@ -21,7 +21,7 @@ TELLING = {  # case → where to look, which fits its symptom and does not name 
     "A": "one group of gradients stands out at the very first step: what is between those parts and the loss?",
     "B": "compare the loss with the AP, and the AP with that where any class will do.",
     "C": "how much of the attention reads anything at all, and what can a query know then?",
-    "D": "the points are gathered about their reference, but where is that? The encoder's gradients are not off.",
+    "D": "the points are gathered about their reference, but where is that? The encoder's gradients are hardly off.",
     "E": "one of the loss terms takes values that it cannot have.",
     "F": "the points come near the object, but too low; and images that are alone have a smaller loss, not a larger.",
     "G": "the first step's gradients fall short most of all in the encoder, and no level is preferred: what is read?",
@@ -29,6 +29,7 @@ TELLING = {  # case → where to look, which fits its symptom and does not name 
     "I": "the curves are those of a healthy run; only the first step's gradients differ. Which, and by how much?",
     "J": "the first step is a healthy one, so what goes wrong is how far a step goes. Which part runs away?",
 }
+CROSS_OUT = "Cross out what cannot be: which bugs change the first step's gradients, the loss, or nothing but AP?"
 
 
 def questions(cases: str) -> dict[str, str]:
@@ -144,9 +145,9 @@ def _passes(test: Callable) -> Callable:
     return passes
 
 
-FIRST = Exercise("16-first-cases", questions("ABC"), examine_names)
-NEXT = Exercise("16-next-cases", questions("DEF"), examine_names)
-LAST = Exercise("16-last-cases", questions("GHIJ"), examine_names)
+FIRST = Exercise("16-first-cases", questions("ABC"), examine_names, CROSS_OUT)
+NEXT = Exercise("16-next-cases", questions("DEF"), examine_names, CROSS_OUT)
+LAST = Exercise("16-last-cases", questions("GHIJ"), examine_names, CROSS_OUT)
 REFERENCE = Exercise(
     "16-reference",
     solution=scale_to_padding,
