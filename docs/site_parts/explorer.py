@@ -3,6 +3,7 @@
 from itertools import count
 from pathlib import Path
 
+import torch
 from docutils import nodes
 from PIL import Image
 from sphinx.application import Sphinx
@@ -10,6 +11,7 @@ from sphinx.util.docutils import SphinxDirective
 from torch import Tensor
 
 from defdetr_ref import zoo
+from defdetr_ref.boxes import xyxy_to_cxcywh
 from defdetr_ref.data.coco import learnable_boxes
 from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.data.shapes import ShapesConfig, draw_shapes
@@ -24,22 +26,29 @@ PAGE = "explorer_page.html"
 FRAME = '<iframe class="explorer-frame" src="_static/{page}" title="The explorer"></iframe>'
 
 
-def shown_images() -> list[Tensor]:
-    """The first images with enough objects of the set on which the detector's card judges it, normalised (3, H, W)."""
+def shown_images() -> list[tuple[Tensor, dict[str, Tensor]]]:
+    """The first images with enough objects of the set on which the detector's card judges it.
+
+    Each is normalised, (3, H, W), and has its target: labels, and boxes (n, 4) cxcywh in [0, 1].
+    """
     config, seed = ShapesConfig(), zoo.card(DETECTOR)["test"]["seed"]
-    images: list[Tensor] = []
+    images: list[tuple[Tensor, dict[str, Tensor]]] = []
     for index in count():
         drawn = draw_shapes(config, image_generator(seed, "val", index))
-        _, labels = learnable_boxes(drawn.annotations, config.size)
+        boxes, labels = learnable_boxes(drawn.annotations, config.size)
         if len(labels) >= LEAST_OBJECTS:
-            images.append(normalize(Image.fromarray(drawn.pixels)))
+            height, width = config.size
+            shares = torch.from_numpy(boxes) / torch.tensor([width, height, width, height])
+            target = {"labels": torch.from_numpy(labels), "boxes": xyxy_to_cxcywh(shares)}
+            images.append((normalize(Image.fromarray(drawn.pixels)), target))
         if len(images) == IMAGES:
             return images
 
 
 def explorer_state() -> State:
     """Everything that the page shows."""
-    return describe(open_images(zoo.load(DETECTOR), shown_images()), DRAWN_SETS[DETECTOR].categories)
+    images, targets = zip(*shown_images(), strict=True)
+    return describe(open_images(zoo.load(DETECTOR), images), DRAWN_SETS[DETECTOR].categories, targets)
 
 
 class ExplorerDirective(SphinxDirective):

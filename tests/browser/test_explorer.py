@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from defdetr_ref import explain
 from defdetr_ref.explain.explorer.page import first_view, module_source, open_images, style_source, write_explorer_page
 from defdetr_ref.explain.explorer.state import describe
 from defdetr_ref.explain.explorer.table import pack_rows
-from tests.browser.waiting import HOLD_FRAMES, becomes, box, changes, hold_frames, holds, shows
+from tests.browser.waiting import HOLD_FRAMES, PICTURE, becomes, box, changes, hold_frames, holds, shows
 from tests.explain.explorer import fitting
 from tests.small_models import small_model
 
@@ -57,8 +58,11 @@ def explorations():
     return open_images(small_model("two"), [image, image[:, :64]])
 
 
-def open_page(page, explorations, ready=".defdetr-explorer[data-pictured=true]", **view):
-    state = describe(explorations, {0: "circle", 1: "cross", 2: "star", 3: "ring", 4: "disc"})
+NAMES = {0: "circle", 1: "cross", 2: "star", 3: "ring", 4: "disc"}
+
+
+def open_page(page, explorations, ready=".defdetr-explorer[data-pictured=true]", targets=None, **view):
+    state = describe(explorations, NAMES, targets)
     values = {**first_view(state), **view, "metadata": state.metadata, "query_points": "", "status": ""}
     values |= {name: base64.b64encode(getattr(state, name)).decode() for name in ("table", "heat")}
     contents = {
@@ -210,9 +214,9 @@ def test_keys_move_between_objects(decoder, explorations):
 
 
 def test_every_control_is_reached_by_the_keyboard(decoder):
-    # Lists: images, objects. Buttons: 2 parts, 3 layers, play, 4 heads and all, 3 levels and all. Then the heat map's
-    # box, 4 pictures, and the fold of the numbers.
-    wanted = 2 + (2 + DECODER_LAYERS + 1 + 5 + 4) + 1 + 4 + 1
+    # Lists: images, objects. The slider of the score. Buttons: 2 parts, 3 layers, play, 4 heads and all, 3 levels and
+    # all, 4 zooms. Then the boxes for layers side by side and the heat map, 4 pictures, and the fold of the numbers.
+    wanted = 2 + 1 + (2 + DECODER_LAYERS + 1 + 5 + 4 + 4) + 2 + 4 + 1
     controls = ".defdetr-explorer :is(button, select, input, canvas, summary)"
     expect(decoder.locator(controls)).to_have_count(wanted)
     decoder.evaluate("() => { window.reached = new Set(); }")
@@ -393,6 +397,121 @@ def test_the_saved_page_works_from_disk_without_network(page, tmp_path):
     page.mouse.click(*spot(page, 0.99, 0.01))
     shows(page, query=19, shown=19, points=SAMPLES)
     assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
+
+
+# ----------------------------------------------------------------------------------- how it is shown: in the page alone
+
+
+def set_slider(page, value: float) -> None:
+    page.get_by_role("slider").evaluate(
+        "(slider, value) => { slider.value = value; slider.dispatchEvent(new Event('input', { bubbles: true })); }",
+        value,
+    )
+
+
+def test_only_queries_above_a_score_can_be_chosen(page, explorations):
+    objects = explorations[0].objects
+    scores = torch.tensor([0.9, 0.1, 0.35, 0.6, 0.2, 0.8, 0.05])
+    open_page(page, [replace(explorations[0], objects=replace(objects, scores=scores))])
+    options = page.get_by_role("combobox", name="Object").locator("option")
+    expect(options).to_have_count(QUERIES)
+    set_slider(page, 0.35)
+    expect(options).to_have_count(4)
+    page.locator("canvas.dd-image").focus()
+    for query in (5, 3, 2, 0):
+        page.keyboard.press("PageDown")
+        shows(page, query=query)
+    places = references_of(explorations[0]).clamp(0, 1)
+    page.mouse.click(*spot(page, *places[6].tolist()))  # where an object is that cannot be chosen
+    nearest = min((0, 2, 3, 5), key=lambda query: float((places[query] - places[6]).norm()))
+    shows(page, query=nearest)
+    set_slider(page, 0.95)  # above all of them: the one that is shown stays
+    expect(options).to_have_count(1)
+    page.keyboard.press("PageDown")
+    set_slider(page, 0)
+    expect(options).to_have_count(QUERIES)
+    shows(page, query=nearest)
+
+
+def test_zoomed_in_a_click_means_what_is_under_it(encoder):
+    encoder.mouse.click(*spot(encoder, 0.52, 0.54))
+    shows(encoder, query=6 * 20 + 10)
+    area = box(encoder.locator("canvas.dd-image"))
+    with changes(encoder, PICTURE, "canvas.dd-image"):
+        encoder.get_by_role("button", name="4×").click()
+    shows(encoder, zoom=4)
+    # The middle of the picture is the middle of the query's pixel now, and a cell is 4 times as wide.
+    cell = area["width"] / (1 + 2 * MARGIN) / 20 * 4
+    encoder.mouse.click(area["x"] + area["width"] / 2 - 2 * cell, area["y"] + area["height"] / 2 + cell)
+    shows(encoder, query=7 * 20 + 8)
+    encoder.keyboard.press("-")
+    shows(encoder, zoom=2)
+    encoder.keyboard.press("-")
+    encoder.keyboard.press("-")  # there is nothing smaller
+    shows(encoder, zoom=1)
+    encoder.mouse.click(*spot(encoder, 0.99, 0.01))
+    shows(encoder, query=19)
+
+
+def test_the_zoom_goes_along_with_a_query_that_leaves_it(encoder):
+    encoder.get_by_role("button", name="8×").click()
+    encoder.locator("canvas.dd-image").focus()
+    encoder.keyboard.press("Home")
+    with changes(encoder, PICTURE, "canvas.dd-image"):
+        for _ in range(2):
+            encoder.keyboard.press("Shift+ArrowRight")
+    shows(encoder, query=6 * 20 + 18)
+    area = box(encoder.locator("canvas.dd-image"))
+    encoder.mouse.click(area["x"] + area["width"] / 2, area["y"] + area["height"] / 2)
+    holds(encoder, QUERY, "(query) => query % 20 >= 16")  # the middle of what is seen is near the query
+
+
+def test_layers_stand_side_by_side(decoder):
+    expect(decoder.locator("canvas.dd-layer")).to_have_count(0)
+    decoder.get_by_label("Layers side by side").check()
+    pictures = decoder.locator("canvas.dd-layer")
+    expect(pictures).to_have_count(DECODER_LAYERS)
+    expect(decoder.locator(".dd-strip figcaption")).to_have_text(["layer 1", "layer 2", "layer 3"])
+    drawn = "() => new Set([...document.querySelectorAll('canvas.dd-layer')].map((each) => each.toDataURL())).size"
+    becomes(decoder, drawn, DECODER_LAYERS)  # each shows points of its own
+    decoder.get_by_text("Encoder: pixels ask").click()  # has but one layer
+    expect(pictures).to_have_count(0)
+    decoder.get_by_text("Decoder: objects ask").click()
+    pictures.first.focus()
+    decoder.keyboard.press("Home")
+    with changes(decoder, QUERY):
+        decoder.keyboard.press("PageDown")
+    decoder.get_by_label("Layers side by side").uncheck()
+    expect(pictures).to_have_count(0)
+
+
+def test_a_layer_beside_says_whose_points_it_shows(page, explorations, monkeypatch):
+    monkeypatch.setattr("defdetr_ref.explain.explorer.table.TABLE_BYTES", 4_000)
+    layers = describe(explorations[:1], {}).metadata["images"][0]["layers"]
+    kept = next(layer["inTable"] for layer in layers if layer["part"] == "decoder")
+    query = next(query for query in range(QUERIES) if query not in kept)
+    open_page(page, explorations[:1], query=query)
+    page.get_by_label("Layers side by side").check()
+    expect(page.locator(".dd-strip figcaption").first).to_have_text(re.compile(r"layer 1: points of query \d"))
+
+
+def test_true_boxes_are_shown_and_compared_with(page, explorations):
+    best = int(explorations[0].objects.scores.argmax())
+    final = explorations[0].objects.boxes[-1, best]
+    shifted = final * torch.tensor([1.0, 1.0, 0.5, 1.0])  # half as wide: its IoU is 0.5
+    targets = [
+        {"labels": torch.tensor([2]), "boxes": shifted[None]},
+        {"labels": torch.zeros(0, dtype=torch.long), "boxes": torch.zeros(0, 4)},
+    ]
+    open_page(page, explorations, targets=targets)
+    sentence = page.locator(".dd-sentence")
+    expect(sentence).to_contain_text("Its IoU with the true star is 0.50.")
+    expect(page.locator(".dd-legend")).to_contain_text("true box")
+    with changes(page, PICTURE, "canvas.dd-image"):
+        page.get_by_label("True boxes").uncheck()
+    expect(sentence).not_to_contain_text("IoU")
+    page.get_by_role("combobox", name="Image").select_option("1")
+    expect(page.locator(".dd-legend")).not_to_contain_text("true box")
 
 
 def test_the_saved_page_is_dark_where_the_reader_wants_it_or_the_page_around_it_says_so(page, explorations, tmp_path):

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from site_parts.explorer import IMAGES, LEAST_OBJECTS, explorer_state, shown_images
+import torch
+from site_parts.explorer import DETECTOR, IMAGES, LEAST_OBJECTS, explorer_state, shown_images
 
 from defdetr_ref import zoo
+from defdetr_ref.data.drawn_sets import DRAWN_SETS
 
 
 @pytest.fixture(scope="module")
@@ -34,5 +36,14 @@ def test_its_images_are_those_of_the_card(tmp_path):
     from defdetr_ref.zoo.training import held_out
 
     test_set = held_out("shapes", tmp_path, images=12, seed=zoo.card("shapes")["test"]["seed"])
-    expected = [image for image, target in test_set if len(target["labels"]) >= LEAST_OBJECTS]
-    assert [image.tolist() for image in shown_images()] == [image.tolist() for image in expected[:IMAGES]]
+    expected = [(image, target) for image, target in test_set if len(target["labels"]) >= LEAST_OBJECTS]
+    for (image, target), (right, wanted) in zip(shown_images(), expected[:IMAGES], strict=True):
+        assert image.tolist() == right.tolist() and target["labels"].tolist() == wanted["labels"].tolist()
+        torch.testing.assert_close(target["boxes"], wanted["boxes"])
+
+
+def test_the_true_boxes_go_along(state):
+    truths = [image["truth"] for image in state.metadata["images"]]
+    assert [[box["name"] for box in truth] for truth in truths] == [
+        [DRAWN_SETS[DETECTOR].categories[int(label)] for label in target["labels"]] for _, target in shown_images()
+    ]

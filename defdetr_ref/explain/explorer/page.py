@@ -2,13 +2,13 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from defdetr_ref.explain.explorer.exploration import explore
 from defdetr_ref.explain.explorer.outputs import category_names
@@ -116,6 +116,7 @@ def save_explorer(
     normalized: bool = True,
     inputs: Mapping[str, Any] | None = None,
     categories: Mapping[int, str] | None = None,
+    targets: Sequence[Mapping[str, Tensor]] | None = None,
     title: str = "Where the detector looks",
 ) -> Path:
     """Write the explorer into one HTML file that works from disk, without Python and without network.
@@ -126,11 +127,13 @@ def save_explorer(
     normalized: what tensors among them are; False if their colours are in [0, 1].
     inputs: further arguments of the model, see `explore`.
     categories: names by label, to say what a query found. Models of transformers bring their own.
+    targets: what is in each image, as in `Explorer`.
     title: of the page.
 
     Returns the path. Raises ValueError as `Explorer` does.
     """
-    state = describe(open_images(model, image, normalized=normalized, inputs=inputs), category_names(model, categories))
+    explorations = open_images(model, image, normalized=normalized, inputs=inputs)
+    state = describe(explorations, category_names(model, categories), targets)
     return write_explorer_page(path, state, first_view(state), title)
 
 

@@ -43,10 +43,23 @@ class State:
     heat: bytes  # proposals' scores, one byte a pixel of every level, 255 the best of the image
 
 
-def describe(explorations: Sequence[Exploration], names: Mapping[int, str]) -> State:
-    """names: of the categories, by label."""
+def describe(
+    explorations: Sequence[Exploration],
+    names: Mapping[int, str],
+    targets: Sequence[Mapping[str, torch.Tensor]] | None = None,
+) -> State:
+    """What the page is given.
+
+    explorations: one for each image.
+    names: of the categories, by label.
+    targets: what is in each image, if that is known: {"labels": (n,), "boxes": (n, 4) cxcywh in [0, 1]}.
+
+    Raises ValueError if there are not as many targets as images, or a target's boxes are not (n, 4) for n labels.
+    """
     table, heat, images = b"", b"", []
-    for exploration in explorations:
+    if targets is not None and len(targets) != len(explorations):
+        raise ValueError(f"targets: there are {len(targets)}, for {len(explorations)} images; give one for each")
+    for number, exploration in enumerate(explorations):
         layers = []
         for part, stack in exploration.stacks.items():
             for layer in range(len(stack)):
@@ -62,6 +75,7 @@ def describe(explorations: Sequence[Exploration], names: Mapping[int, str]) -> S
             "layers": layers,
             "objects": _objects(exploration, names),
             "proposals": _proposals(exploration, len(heat)),
+            "truth": None if targets is None else _truth(targets[number], names),
         })  # fmt: skip
         heat += _heat(exploration)
     return State({"images": images, "style": _style(), "steps": _steps()}, table, heat)
@@ -93,13 +107,25 @@ def _objects(exploration: Exploration, names: Mapping[int, str]) -> dict[str, An
     objects = exploration.objects
     if objects is None:
         return None
-    labels = objects.labels.tolist()
     return {
         "boxes": _numbers(objects.boxes),
         "scores": _numbers(objects.scores),
-        "names": [str(names.get(label, f"class {label}")) for label in labels],
+        "names": _named(objects.labels.tolist(), names),
         "best": objects.scores.argsort(descending=True).tolist(),
     }
+
+
+def _truth(target: Mapping[str, torch.Tensor], names: Mapping[int, str]) -> list[dict[str, Any]]:
+    boxes, labels = target["boxes"], target["labels"].tolist()
+    if boxes.shape != (len(labels), 4):
+        wanted = (len(labels), 4)
+        raise ValueError(f"targets: boxes must be {wanted} for {len(labels)} labels, got {tuple(boxes.shape)}")
+    sides = [dict(zip(("x", "y", "width", "height"), box, strict=True)) for box in _numbers(boxes)]
+    return [{**box, "name": name} for box, name in zip(sides, _named(labels, names), strict=True)]
+
+
+def _named(labels: list[int], names: Mapping[int, str]) -> list[str]:
+    return [str(names.get(label, f"class {label}")) for label in labels]
 
 
 def _proposals(exploration: Exploration, offset: int) -> dict[str, Any] | None:
@@ -144,6 +170,7 @@ def _style() -> dict[str, Any]:
         "reference": REFERENCE_GREEN,
         "box": OKABE_ITO[5],
         "start": OKABE_ITO[1],
+        "truth": OKABE_ITO[6],
         "ink": INK,
     }
 

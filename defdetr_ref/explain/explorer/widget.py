@@ -7,13 +7,13 @@ module that JupyterLab, VS Code and Colab load as it is. Most clicks are answere
 that goes along with it, and those that are not in the table by Python. So it also works in a page without Python.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import traitlets
-from torch import nn
+from torch import Tensor, nn
 
 from defdetr_ref.explain.explorer.exploration import Exploration, Points
 from defdetr_ref.explain.explorer.fit import fitted
@@ -45,6 +45,8 @@ class Explorer(anywidget.AnyWidget):
     normalized: what the tensors are.
     inputs: further arguments of the model, see `explore`.
     categories: names by label, to say what a query found. Models of transformers bring their own.
+    targets: what is in each image, to show the true boxes: a list of {"labels": (n,), "boxes": (n, 4)}, one for each
+        image, cxcywh in [0, 1], as the data sets give them.
 
     The view can also be set and read from Python: `explorer.part`, `layer`, `query`, `heads`, `levels`, `heat_map`,
     `image_index`, all counted from 0. `explorer.points()` gives the numbers, `explorer.save(path)` writes a page.
@@ -77,11 +79,12 @@ class Explorer(anywidget.AnyWidget):
         normalized: bool = True,
         inputs: Mapping[str, Any] | None = None,
         categories: Mapping[int, str] | None = None,
+        targets: Sequence[Mapping[str, Tensor]] | None = None,
     ) -> None:
         self._model, self._options = model, {"normalized": normalized, "inputs": inputs}
         self._names = category_names(model, categories)
         self._explorations = open_images(model, image, **self._options)
-        self._state = describe(self._explorations, self._names)
+        self._state = describe(self._explorations, self._names, targets)
         self._asked: frozenset[str] = frozenset()
         super().__init__(**self._contents(), **first_view(self._state))
         self._settled = self._view()
@@ -105,14 +108,15 @@ class Explorer(anywidget.AnyWidget):
             self.query if query is None else query,
         )
 
-    def show(self, image: Any) -> None:
+    def show(self, image: Any, targets: Sequence[Mapping[str, Tensor]] | None = None) -> None:
         """Another image, or several, in the same widget. Raises ValueError if the model cannot take it."""
         try:
             explorations = open_images(self._model, image, **self._options)
+            state = describe(explorations, self._names, targets)
         except ValueError as error:
             self.status = str(error)
             raise
-        self._explorations, self._state = explorations, describe(explorations, self._names)
+        self._explorations, self._state = explorations, state
         with self.hold_sync(), self.hold_trait_notifications():
             self.set_trait("status", "")
             for name, value in (self._contents() | first_view(self._state)).items():

@@ -306,7 +306,7 @@ def test_the_saved_page_is_one_file_and_shows_what_was_shown(explorer, tmp_path)
     start = page.index('id="explorer-state">') + len('id="explorer-state">')
     state = json.loads(page[start : page.index("</script>", start)])
     assert (state["part"], state["layer"], state["query"]) == ("encoder", 0, 11)
-    assert page.count("</script>") == 2 and "A &lt;/script&gt; title" in page
+    assert page.count("</script>") == 3 and "A &lt;/script&gt; title" in page
 
 
 def test_a_page_is_saved_without_anywidget(model, image, tmp_path, monkeypatch):
@@ -338,3 +338,33 @@ def test_first_comes_the_best_object_or_the_middle_pixel(model, image):
     del exploration.stacks["decoder"]
     view = first_view(describe([exploration], {}))
     assert (view["part"], view["layer"], view["query"]) == ("encoder", 0, 6 * 20 + 10)
+
+
+def test_true_boxes_go_along_with_their_names(model, image):
+    targets = [{"labels": torch.tensor([4, 9]), "boxes": torch.tensor([[0.5, 0.25, 0.1, 0.2], [0.1, 0.2, 0.3, 0.4]])}]
+    explorer = explain.Explorer(model, image, categories={4: "ring"}, targets=targets)
+    truth = explorer.metadata["images"][0]["truth"]
+    assert [box["name"] for box in truth] == ["ring", "class 9"]
+    assert [truth[0][side] for side in ("x", "y", "width", "height")] == pytest.approx([0.5, 0.25, 0.1, 0.2])
+    explorer.show(image)
+    assert explorer.metadata["images"][0]["truth"] is None
+
+
+@pytest.mark.parametrize(
+    "targets, words",
+    [
+        ([], "targets: there are 0, for 1 images; give one for each"),
+        (
+            [{"labels": torch.tensor([1]), "boxes": torch.rand(2, 4)}],
+            r"boxes must be \(1, 4\) for 1 labels, got \(2, 4\)",
+        ),
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(model, image, targets, words):
+    explorer = explain.Explorer(model, image)
+    before = explorer.metadata
+    with pytest.raises(ValueError, match=words):
+        explorer.show(image, targets)
+    assert explorer.metadata == before
+    with pytest.raises(ValueError, match=words):
+        explain.Explorer(model, image, targets=targets)

@@ -4,7 +4,8 @@ const TWEEN_MS = 350; // from one layer to the next
 const PLAY_MS = 1100; // how long a layer is shown while the layers are played
 const HINT =
   "Click or drag in a picture to move the query. Keys: arrows (with Shift: further), Page Up and Page Down, Home; " +
-  "[ and ] change the layer.";
+  "[ and ] change the layer, + and - the zoom.";
+const ZOOMS = [1, 2, 4, 8];
 
 class Explorer {
   constructor(model, root) {
@@ -15,6 +16,7 @@ class Explorer {
     this.status.setAttribute("role", "status");
     this.actions = makeActions(this);
     this.highlighted = {};
+    this.settings = { leastScore: 0, zoom: 1, sideBySide: false, truth: true }; // of this page alone, not of Python
     this.waiting = []; // what was asked for while the view was not all there
   }
 
@@ -33,6 +35,13 @@ class Explorer {
   get layer() {
     const { part, layer } = this.view;
     return this.image?.layers.find((each) => each.part === part && each.layer === layer);
+  }
+
+  /** The queries that can be chosen: objects above the score, likeliest first, and the one that is shown. */
+  get candidates() {
+    const { image, layer, view, settings } = this;
+    const isAbove = (query) => !image.objects || image.objects.scores[query] >= settings.leastScore;
+    return objectsByScore(image, layer).filter((query) => isAbove(query) || query === view.query);
   }
 
   get depth() {
@@ -59,10 +68,23 @@ class Explorer {
       makePanel("dd-level", `The grid of level ${level}. ${HINT}`, level, this.actions),
     );
     this.places = layOut(this);
+    this.strip = [];
+  }
+
+  /** A picture for each layer, or none. */
+  fillStrip() {
+    const count = this.settings.sideBySide && this.depth > 1 ? this.depth : 0;
+    if (this.strip.length === count) return;
+    this.strip = upTo(count).map((layer) =>
+      makePanel("dd-layer", `The image as layer ${layer + 1} reads it. ${HINT}`, null, this.actions),
+    );
+    this.places.strip.replaceChildren(
+      ...this.strip.map((panel) => element("figure", {}, element("figcaption"), panel.canvas)),
+    );
   }
 
   get panels() {
-    return [this.main, ...this.levels];
+    return [this.main, ...this.levels, ...this.strip];
   }
 
   /** Change what is shown. Python hears of it, and may answer with the exact points, or with a refusal. */
@@ -72,6 +94,15 @@ class Explorer {
       for (const [name, value] of Object.entries(changes)) this.model.set(name, value);
       this.choosing = false;
       this.model.save_changes();
+      this.refresh();
+    });
+  }
+
+  /** Change how it is shown in this page. */
+  set(changes) {
+    this.whenThere(() => {
+      if ("zoom" in changes) this.centre = null;
+      Object.assign(this.settings, changes);
       this.refresh();
     });
   }
@@ -127,8 +158,10 @@ class Explorer {
       this.halt();
       this.tween = null;
       this.highlighted = {};
+      this.centre = null;
     }
     if (this.levels?.length !== layer.levels) this.build();
+    this.fillStrip();
     fillControls(this);
     if (isOther) this.drawOther();
     else this.draw();
@@ -151,12 +184,28 @@ class Explorer {
     if (!this.root.isConnected || !this.main.canvas.clientWidth) return; // drawn when it gets its place
     if (!this.isThere()) return; // drawn when the rest has arrived
     const answer = asBytes(this.model.get("query_points"));
-    this.scene = compose(this.knowledge, this.view, answer, this.highlighted, this.moving(now));
+    const { settings, view } = this;
+    const composed = (layer, moving) => compose(this.knowledge, { ...view, layer }, answer, this.highlighted, moving);
+    const scene = composed(view.layer, this.moving(now));
+    const shared = { settings, candidates: this.candidates, zoom: this.zoomOn(scene.shown.reference) };
+    this.scene = { ...scene, ...shared };
     drawMain(this.main, this.scene);
+    this.strip.forEach((panel, layer) => drawLayer(panel, { ...composed(layer, null), ...shared }));
     this.levels.forEach((panel) => drawLevel(panel, this.scene));
     describeScene(this);
     this.tooltip.show(this.scene); // other numbers lie under a pointer that rests
     if (this.tween) this.draw();
+  }
+
+  /** What part of the image is shown: it stays until the query leaves it. Null for all. */
+  zoomOn({ x, y }) {
+    const { zoom: scale } = this.settings;
+    if (scale === 1) return null;
+    const half = (1 + 2 * MARGIN) / scale / 2; // of the side that is seen
+    const isSeen = this.centre && Math.max(Math.abs(x - this.centre.x), Math.abs(y - this.centre.y)) < half;
+    const inside = (value) => Math.min(Math.max(value, half - MARGIN), 1 + MARGIN - half);
+    if (!isSeen) this.centre = { x: inside(x), y: inside(y) };
+    return { scale, centre: this.centre };
   }
 
   /** How far the pictures are on their way from the layer before; null when they have arrived. */

@@ -9,6 +9,10 @@ function makeActions(explorer) {
     step: (dx, dy, times) => whenThere(() => explorer.choose({ query: neighbour(explorer, dx, dy, times) })),
     next: (direction) => whenThere(() => explorer.choose({ query: following(explorer, direction) })),
     first: () => whenThere(() => explorer.choose({ query: firstQuery(explorer) })),
+    zoom: (direction) => {
+      const zoom = ZOOMS[ZOOMS.indexOf(explorer.settings.zoom) + direction];
+      if (zoom) explorer.set({ zoom });
+    },
     layer: (direction) => whenThere(() => explorer.goToLayer(explorer.view.layer + direction)),
     hover: (panel, event) => {
       explorer.tooltip.follow(panel, event);
@@ -28,13 +32,14 @@ function pickFrom(explorer, panel, { offsetX, offsetY }) {
 
 /** The query at a place; in the picture of a level, a pixel of this level. */
 function pickUnder(explorer, x, y, level) {
-  const { image, layer, view } = explorer;
-  const query = queryUnder(image, layer, x, y, level);
+  const { image, layer, view, candidates } = explorer;
+  const query = queryUnder(image, layer, x, y, level, candidates);
   if (query !== view.query) explorer.choose({ query });
 }
 
-function queryUnder(image, layer, x, y, level) {
-  if (layer.query_kind === "objects") return objectUnder(image, layer, x, y, CLICK_REACH);
+/** candidates: the objects that can be meant; by default all. */
+function queryUnder(image, layer, x, y, level, candidates = undefined) {
+  if (layer.query_kind === "objects") return objectUnder(image, layer, x, y, CLICK_REACH, candidates);
   return pixelUnder(layer, level ?? finestLevel(layer), x, y);
 }
 
@@ -42,24 +47,23 @@ function finestLevel(layer) {
   return layer.shapes.indexOf(closest(layer.shapes, ([height, width]) => -height * width));
 }
 
-function neighbour({ layer, view }, dx, dy, times) {
-  if (layer.query_kind === "objects") return objectTowards(layer, view.query, dx, dy);
+function neighbour({ layer, view, candidates }, dx, dy, times) {
+  if (layer.query_kind === "objects") return objectTowards(layer, view.query, dx, dy, candidates);
   const { level, row, column } = pixelPlace(layer, view.query);
   return pixelQuery(layer, level, row + times * dy, column + times * dx);
 }
 
 /** The next object by score; or the pixel at the same place of the next level. */
-function following({ image, layer, view }, direction) {
+function following({ layer, view, candidates: order }, direction) {
   if (layer.query_kind === "objects") {
-    const order = objectsByScore(image, layer);
     return order.at((order.indexOf(view.query) + direction) % order.length);
   }
   const { level, x, y } = pixelPlace(layer, view.query);
   return pixelUnder(layer, Math.min(Math.max(level + direction, 0), layer.shapes.length - 1), x, y);
 }
 
-function firstQuery({ image, layer }) {
-  return layer.query_kind === "objects" ? objectsByScore(image, layer)[0] : pixelUnder(layer, finestLevel(layer), 0.5, 0.5);
+function firstQuery({ layer, candidates }) {
+  return layer.query_kind === "objects" ? candidates[0] : pixelUnder(layer, finestLevel(layer), 0.5, 0.5);
 }
 
 /**

@@ -62,20 +62,32 @@ function switchBox(label, isOn, choose, title) {
   return element("label", { className: "dd-switch", title }, box, label);
 }
 
+/** A number between 0 and 1, by a slider that shows it. */
+function slider(label, value, choose, title) {
+  const range = element("input", { type: "range", name: label, min: "0", max: "0.95", step: "0.05", title });
+  range.value = String(value);
+  range.setAttribute("aria-label", title);
+  range.oninput = ({ currentTarget }) => choose(Number(currentTarget.value));
+  const name = element("span", { className: "dd-label", textContent: label });
+  return element("span", { className: "dd-control" }, name, range, element("span", { textContent: value.toFixed(2) }));
+}
+
 /** What the marks mean. */
-function legend({ style, heaviest, layer, boxes, view, image, samples }) {
+function legend(scene) {
+  const { style, heaviest, layer, boxes, view, image, samples, zoom } = scene;
   const bar = element("span", { className: "dd-bar" });
   bar.style.background = `linear-gradient(to right, ${style.weights.join(", ")})`;
   const mark = (...children) => element("span", { className: "dd-mark" }, ...children);
   const drawn = (className, text) => mark(element("i", { className }), text);
   const shapes = layer.shapes.map((_, level) => `${markerOf(level)} level ${level}`).join("   ");
-  const isFar = samples.some((sample) => isOutside(sample, MARGIN));
+  const isFar = !zoom && samples.some((sample) => isOutside(sample, MARGIN));
   return [
     mark("weight 0", bar, heaviest.toFixed(3)),
     mark(shapes),
     ...(isFar ? [mark("white at the edge: further out")] : []),
     drawn("dd-cross", "reference point"),
     ...(boxes.length ? [drawn("dd-line dd-dashed", "box before this layer"), drawn("dd-line", "box after it")] : []),
+    ...(truthOf(scene).length ? [drawn("dd-line dd-true", "true box")] : []),
     ...(layer.query_kind === "objects" ? [drawn("dd-dot", "other object queries")] : []),
     ...(view.heat_map && image.proposals
       ? [mark(`heat: proposals' scores, 0 to ${image.proposals.best.toFixed(3)}`)]

@@ -123,21 +123,21 @@ function objectPlace(layer, query) {
 }
 
 /** The object meant by a click: the best one whose reference is within reach, else the nearest. */
-function objectUnder(image, layer, x, y, reach) {
-  const queries = layer.references.map((_, query) => query);
+function objectUnder(image, layer, x, y, reach, queries = upTo(layer.queries)) {
   const near = queries.filter((query) => distance(objectPlace(layer, query), { x, y }) < reach);
   if (near.length && image.objects) return closest(near, (query) => -image.objects.scores[query]);
   return closest(near.length ? near : queries, (query) => distance(objectPlace(layer, query), { x, y }));
 }
 
 /** The next object in a direction (dx, dy): near, and more ahead than aside. The same one if there is none ahead. */
-function objectTowards(layer, query, dx, dy) {
+function objectTowards(layer, query, dx, dy, queries) {
   const from = objectPlace(layer, query);
-  const ahead = layer.references
-    .map(([x, y], other) => ({
+  const ahead = queries
+    .map((other) => ({ other, at: objectPlace(layer, other) }))
+    .map(({ other, at }) => ({
       other,
-      along: (x - from.x) * dx + (y - from.y) * dy,
-      aside: Math.abs((x - from.x) * dy) + Math.abs((y - from.y) * dx),
+      along: (at.x - from.x) * dx + (at.y - from.y) * dy,
+      aside: Math.abs((at.x - from.x) * dy) + Math.abs((at.y - from.y) * dx),
     }))
     .filter(({ other, along, aside }) => other !== query && along > 0 && aside <= 2 * along);
   return ahead.length ? closest(ahead, ({ along, aside }) => along + 2 * aside).other : query;
@@ -155,6 +155,16 @@ function boxesOf(image, query) {
     const [x, y, width, height] = step[query];
     return width === null ? null : { x, y, width, height };
   });
+}
+
+/** Intersection over union of two boxes with a centre. */
+function overlap(one, other) {
+  const side = (at, size) => {
+    const low = Math.max(one[at] - one[size] / 2, other[at] - other[size] / 2);
+    return Math.max(Math.min(one[at] + one[size] / 2, other[at] + other[size] / 2) - low, 0);
+  };
+  const shared = side("x", "width") * side("y", "height");
+  return shared / (one.width * one.height + other.width * other.height - shared);
 }
 
 /** How much of the attention falls on each pixel of a level: bilinear reading gives every sample four pixels. */

@@ -24,8 +24,11 @@ function fromCanvas(frame, x, y) {
   return { x: (x - frame.left) / frame.width, y: (y - frame.top) / frame.height };
 }
 
-/** Fit the canvas to its place on the page, in the screen's own pixels, and lay the image into it. */
-function makeFrame(canvas, image, margin) {
+/**
+ * Fit the canvas to its place on the page, in the screen's own pixels, and lay the image into it.
+ * zoom: { scale, centre }, how many times as large, and which place of the image is in the middle; or null.
+ */
+function makeFrame(canvas, image, margin, zoom = null) {
   const areaWidth = canvas.clientWidth;
   const scale = areaWidth / (image.width * (1 + 2 * margin));
   const areaHeight = Math.round(image.height * (1 + 2 * margin) * scale);
@@ -35,9 +38,11 @@ function makeFrame(canvas, image, margin) {
   canvas.style.height = `${areaHeight}px`;
   const context = canvas.getContext("2d");
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  const left = image.width * margin * scale;
-  const top = image.height * margin * scale;
-  return { context, left, top, width: image.width * scale, height: image.height * scale, areaWidth, areaHeight };
+  const size = Math.max(image.width, image.height) * scale; // markers do not grow with the zoom
+  const [width, height] = [image.width, image.height].map((side) => side * scale * (zoom?.scale ?? 1));
+  const left = zoom ? areaWidth / 2 - zoom.centre.x * width : image.width * margin * scale;
+  const top = zoom ? areaHeight / 2 - zoom.centre.y * height : image.height * margin * scale;
+  return { context, left, top, width, height, areaWidth, areaHeight, size };
 }
 
 function drawPicture(frame, picture, image, brightness) {
@@ -91,7 +96,7 @@ function line(context, x, y, right, down) {
 /** The samples' markers: shape says the level, size and colour the weight; the heaviest lies on top. */
 function drawSamples(frame, samples, { heaviest, style, isFaded }, size = 1) {
   const { context } = frame;
-  const largest = Math.max(size * LARGEST_RADIUS * Math.max(frame.width, frame.height), 3.2);
+  const largest = Math.max(size * LARGEST_RADIUS * frame.size, 3.2);
   for (const sample of [...samples].sort((one, other) => one.weight - other.weight)) {
     const share = sample.weight / heaviest;
     const radius = SMALLEST_RADIUS + (largest - SMALLEST_RADIUS) * Math.sqrt(share);
@@ -178,10 +183,10 @@ function drawCaption(frame, caption, colour, left, top) {
   context.fillText(caption, x + 5, y + 13);
 }
 
-/** Faint dots where the other objects are; those that were found are larger. */
-function drawObjects(frame, image, layer, chosen) {
+/** Faint dots where the other objects are, of those that can be chosen; those that were found are larger. */
+function drawObjects(frame, image, layer, chosen, candidates) {
   const { context } = frame;
-  for (let query = 0; query < layer.references.length; query++) {
+  for (const query of candidates) {
     if (query === chosen) continue;
     const [x, y] = toCanvas(frame, objectPlace(layer, query));
     const score = image.objects ? image.objects.scores[query] : 0;

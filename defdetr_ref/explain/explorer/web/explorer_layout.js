@@ -2,7 +2,7 @@
 
 // What a control has beside its attributes. Its listeners are among them, so that they can be exchanged.
 const CONTROL_PROPERTIES = [
-  ...["onclick", "onchange", "onpointerenter", "onpointerleave", "onfocus", "onblur"],
+  ...["onclick", "onchange", "onpointerenter", "onpointerleave", "onfocus", "onblur", "oninput"],
   ...["checked", "value"],
 ];
 
@@ -18,14 +18,15 @@ function element(tag, properties = {}, ...children) {
 
 /** Put everything in its place; returns the places that are filled again and again. */
 function layOut({ root, main, levels, status, tooltip }) {
-  const names = ["top", "shown", "legend", "sentence", "numbers"];
+  const names = ["top", "shown", "legend", "sentence", "numbers", "strip"];
   const places = Object.fromEntries(names.map((name) => [name, element("div", { className: `dd-${name}` })]));
   places.captions = levels.map(() => element("figcaption"));
   const grids = levels.map((panel, level) => element("figure", {}, places.captions[level], panel.canvas));
   const numbers = element("details", {}, element("summary", { textContent: "The numbers" }), places.numbers);
   const left = element("div", { className: "dd-main" }, main.canvas, places.sentence, status, places.shown, numbers);
   const right = element("div", { className: "dd-side" }, ...grids, places.legend);
-  root.replaceChildren(places.top, element("div", { className: "dd-body" }, left, right), tooltip.plate);
+  const body = element("div", { className: "dd-body" }, left, right);
+  root.replaceChildren(places.top, body, places.strip, tooltip.plate);
   return places;
 }
 
@@ -76,7 +77,13 @@ function queryControls(explorer) {
     oneOf("Layer", layers, view.layer, (layer) => explorer.goToLayer(layer)),
     ...(depth > 1 ? [playButton(explorer)] : []),
     queryControl(explorer),
+    ...(image.objects && explorer.layer.query_kind === "objects" ? [scoreControl(explorer)] : []),
   ];
+}
+
+function scoreControl(explorer) {
+  const choose = (leastScore) => explorer.set({ leastScore });
+  return slider("Score from", explorer.settings.leastScore, choose, "Only object queries with at least this score");
 }
 
 function playButton(explorer) {
@@ -96,15 +103,18 @@ function queryControl(explorer) {
   }
   const found = (query) => `${image.objects.names[query]} ${image.objects.scores[query].toFixed(2)} · query ${query}`;
   const label = (query) => (image.objects ? found(query) : `query ${query}`);
-  const choices = objectsByScore(image, layer).map((query) => ({ value: query, label: label(query) }));
+  const choices = explorer.candidates.map((query) => ({ value: query, label: label(query) }));
   return choiceList("Object", choices, view.query, (query) => explorer.choose({ query }));
 }
 
 /** What is shown of the query. */
 function shownControls(explorer) {
-  const { image, layer, view } = explorer;
+  const { image, layer, view, settings, depth } = explorer;
+  const zooms = ZOOMS.map((value) => ({ value, label: `${value}×` }));
   const heatTitle = "Where the first stage of the two-stage model finds objects";
   const setHeat = (heat_map) => explorer.choose({ heat_map });
+  const settingBox = (label, name, title) =>
+    switchBox(label, settings[name], (isOn) => explorer.set({ [name]: isOn }), title);
   return [
     anyOf(
       "Head",
@@ -120,6 +130,9 @@ function shownControls(explorer) {
       (levels) => explorer.choose({ levels }),
       (level) => explorer.highlight({ level }),
     ),
+    oneOf("Zoom", zooms, settings.zoom, (zoom) => explorer.set({ zoom })),
+    ...(depth > 1 ? [settingBox("Layers side by side", "sideBySide", "A picture for each layer")] : []),
+    ...(image.truth ? [settingBox("True boxes", "truth", "What is there, as the data set says")] : []),
     ...(image.proposals ? [switchBox("Proposals' heat map", view.heat_map, setHeat, heatTitle)] : []),
   ];
 }
@@ -143,6 +156,7 @@ function describeScene({ root, places, scene, status, model }) {
     shown: shown.query,
     answered,
     pictured: isLoaded(scene.picture),
+    zoom: scene.settings.zoom,
     drawn,
   });
 }

@@ -45,6 +45,8 @@ function onKey(event, actions) {
     Home: () => actions.first(),
     "[": () => actions.layer(-1),
     "]": () => actions.layer(1),
+    "+": () => actions.zoom(1),
+    "-": () => actions.zoom(-1),
   };
   const arrow = ARROWS[event.key];
   if (!arrow && !calls[event.key]) return;
@@ -56,7 +58,7 @@ function onKey(event, actions) {
 
 /** The sample whose marker is nearest to the pointer, if one is within reach. */
 function sampleAt(panel, x, y) {
-  const reach = LARGEST_RADIUS * Math.max(panel.frame.width, panel.frame.height) + HOVER_REACH;
+  const reach = LARGEST_RADIUS * panel.frame.size + HOVER_REACH;
   const gap = (sample) => distance(markerPlace(panel.frame, sample, SMALLEST_RADIUS), { x, y });
   const near = panel.samples.filter((sample) => gap(sample) < reach);
   return near.length ? closest(near, gap) : null;
@@ -102,8 +104,8 @@ class Tooltip {
 
 /** The image with everything over it. `scene` is what explorer.js put together. */
 function drawMain(panel, scene) {
-  const { image, layer, style, picture, shown, view } = scene;
-  const frame = (panel.frame = makeFrame(panel.canvas, image, MARGIN));
+  const { image, layer, style, picture, shown, view, zoom } = scene;
+  const frame = (panel.frame = makeFrame(panel.canvas, image, MARGIN, zoom));
   drawPicture(frame, picture, image, view.heat_map && image.proposals ? 0.45 : 0.7);
   if (view.heat_map && image.proposals) {
     scene.heat.forEach((values, level) => {
@@ -111,10 +113,11 @@ function drawMain(panel, scene) {
         drawCells(frame, layer, layer.shapes[level], values, style, (value) => 0.75 * value);
     });
   }
-  if (layer.query_kind === "objects") drawObjects(frame, image, layer, view.query);
+  if (layer.query_kind === "objects") drawObjects(frame, image, layer, view.query, scene.candidates);
+  for (const box of truthOf(scene)) drawBox(frame, box, style.truth, { width: 1.5 });
   drawBoxes(frame, scene);
-  panel.samples = scene.samples;
-  drawSamples(frame, scene.samples, scene);
+  panel.samples = zoom ? scene.samples.filter((sample) => !markerPlace(frame, sample, 0).isBeyond) : scene.samples;
+  drawSamples(frame, panel.samples, scene);
   drawCross(frame, shown.reference, style, 9);
 }
 
@@ -129,6 +132,14 @@ function drawBoxes(frame, { image, layer, style, view, shown, boxes }) {
   const after = shown.box ?? boxes[view.layer + 1];
   const caption = `${image.objects.names[view.query]} ${image.objects.scores[view.query].toFixed(2)}`;
   if (after) drawBox(frame, after, style.box, { width: 2.5, caption });
+}
+
+/** One of the layers that stand side by side. */
+function drawLayer(panel, scene) {
+  const { view, shown, isExact } = scene;
+  const caption = panel.canvas.previousElementSibling;
+  caption.textContent = `layer ${view.layer + 1}${isExact ? "" : `: points of query ${shown.query}`}`;
+  drawMain(panel, scene);
 }
 
 /** One level: how much of the weight each of its pixels gets, and the points that read it. */

@@ -64,12 +64,18 @@ function weightOf(samples) {
   return samples.reduce((sum, sample) => sum + sample.weight, 0);
 }
 
+/** The true boxes, if they are known and shown. */
+function truthOf({ image, settings }) {
+  return (settings.truth && image.truth) || [];
+}
+
 function isOutside({ x, y }, margin = 0) {
   return x < -margin || x > 1 + margin || y < -margin || y > 1 + margin;
 }
 
 /** What one sees, in words. */
-function sentence({ image, boxes, samples, view }) {
+function sentence(scene) {
+  const { image, boxes, samples, view } = scene;
   const count = (number, thing) => `${number} ${thing}${number === 1 ? "" : "s"}`;
   const outside = samples.filter((sample) => isOutside(sample));
   const share = Math.round((100 * weightOf(outside)) / (weightOf(samples) || 1));
@@ -81,7 +87,11 @@ function sentence({ image, boxes, samples, view }) {
   const centre = (box) => ({ x: box.x * image.width, y: box.y * image.height });
   const size = (box) => `${(box.width * image.width).toFixed(0)}×${(box.height * image.height).toFixed(0)}`;
   const moved = `moves the box by ${distance(centre(before), centre(after)).toFixed(1)} px`;
-  return `${points} Layer ${view.layer + 1} ${moved} and makes it ${size(after)} instead of ${size(before)} px.`;
+  const truth = truthOf(scene);
+  const best = truth.length ? closest(truth, (box) => -overlap(box, after)) : null;
+  const shared = best ? ` Its IoU with the true ${best.name} is ${overlap(best, after).toFixed(2)}.` : "";
+  const made = `makes it ${size(after)} instead of ${size(before)} px.`;
+  return `${points} Layer ${view.layer + 1} ${moved} and ${made}${shared}`;
 }
 
 /** Where the page has to make do without Python's answer. */
