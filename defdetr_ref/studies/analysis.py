@@ -104,12 +104,18 @@ def factor_table(runs: Runs) -> str:
             continue
         for (name, axis), what in COUNTED.items():
             factor = convergence_factor(runs, slow, fast, name, axis)
-            pairs = ", ".join(f"{one:.1f}" for one in factor.pairs.values())
+            pairs = ", ".join(map(_times, factor.pairs.values()))
+            times = f"{_times(factor.median)} times" if factor.median else "never reached"
             lines.append(
-                f"{VARIANTS[slow].label} against {VARIANTS[fast].label}, {what}: {factor.median:.1f} times "
-                f"({PER_CENT * LEVEL:.0f} %: {factor.low:.1f} to {factor.high:.1f}; by seed {pairs})"
+                f"{VARIANTS[slow].label} against {VARIANTS[fast].label}, {what}: {times} "
+                f"({PER_CENT * LEVEL:.0f} %: {_times(factor.low)} to {_times(factor.high)}; by seed {pairs})"
             )
     return "\n".join(lines)
+
+
+def _times(factor: float) -> str:
+    """A factor in words: 0 is that of a run that never got there, see `_factor`."""
+    return f"{factor:.1f}" if factor else "never"
 
 
 SIZES = ("AP", "AP_small", "AP_medium", "AP_large")

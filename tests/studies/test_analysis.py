@@ -66,7 +66,9 @@ def test_the_tables_show_each_pair_and_each_size():
     runs = [run("detr-16", 1, 0.1, 0.4), run("deformable", 1, 0.5), run("deformable", 2, 0.7, small=0.1)]
     lines = factor_table(runs).splitlines()
     assert len(lines) == 3 and "epochs: 2.0 times (95 %: 2.0 to 2.0; by seed 2.0)" in lines[0]
-    sizes = size_table(runs).splitlines()
+    runs.append(run("deformable-16", 1, 0.05))
+    assert "epochs: never reached (95 %: never to never; by seed never)" in factor_table(runs).splitlines()[3]
+    sizes = size_table(runs[:-1]).splitlines()
     assert sizes[1].split() == "Deformable DETR 1 2 60.0 ± 14.1 17.5 ± 10.6 60.0 ± 14.1 60.0 ± 14.1".split()
     assert sizes[2].split() == "DETR, stride 16 2 1 40.0 20.0 40.0 40.0".split()
 

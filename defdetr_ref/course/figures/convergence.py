@@ -113,7 +113,7 @@ def plot_search(runs: Runs) -> Figure:
         rates = sorted({lr for lr, _ in found})
         ax.set_xticks(rates, [f"{lr:g}" for lr in rates], minor=False)
         ax.minorticks_off()
-        ax.set_ylim(0)
+        ax.set_ylim(0, 1.15 * max(ap for _, ap in found) or 1)  # room for a ring
         finish_chart(ax, f"{VARIANTS[model].label}: AP after the search, %", "learning rate")
     return figure
 
