@@ -114,7 +114,7 @@ def plot_search(runs: Runs) -> Figure:
         ax.set_xticks(rates, [f"{lr:g}" for lr in rates], minor=False)
         ax.minorticks_off()
         ax.set_ylim(0, 1.15 * max(ap for _, ap in found) or 1)  # room for a ring
-        finish_chart(ax, f"{VARIANTS[model].label}: AP after the search, %", "learning rate")
+        finish_chart(ax, f"{VARIANTS[model].label}\nAP after the search, %", "learning rate")
     return figure
 
 

@@ -106,7 +106,7 @@ def test_epochs_that_were_not_evaluated_are_skipped():
 
 def test_the_search_shows_every_seed_and_rings_the_chosen_rate():
     deformable, dense = plot_search(RUNS).axes
-    assert dense.get_title() == "DETR, stride 16: AP after the search, %"
+    assert dense.get_title() == "DETR, stride 16\nAP after the search, %"
     (seeds,) = drawn(dense, "seeds")
     assert sorted(zip(seeds.get_xdata(), seeds.get_ydata(), strict=True)) == [(1e-3, 10), (2e-3, 5), (2e-3, 20)]
     (ring,) = drawn(dense, "chosen")
