@@ -73,7 +73,7 @@ def test_garbage_in_place_of_imagenet_weights_is_one_sentence(tmp_path, monkeypa
     files = {
         "truncated or not a checkpoint|damaged": b"\0 no checkpoint",
         "truncated or not a checkpoint": good[:-900],
-        "damaged: the entry 'layer": good[:-9_000_000] + b"!" + good[-8_999_999:],
+        "damaged: the entry '": good[:-9_000_000] + b"!" + good[-8_999_999:],
     }
     for words, content in files.items():
         path.write_bytes(content)

@@ -14,7 +14,7 @@ SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in KERNELS if name !
 def test_every_change_is_refused_or_equivalent(name):
     accepted, tried = solutions.accepted_of(name)
     listed = {(before, after) for exercise, before, after in solutions.read_equivalents() if exercise == name}
-    assert tried >= 4 and set(accepted) == listed
+    assert tried >= 3 and set(accepted) == listed
 
 
 def test_each_equivalent_change_has_a_reason():

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -169,7 +170,7 @@ def solution_text(name: str) -> str:
     if isinstance(answer, Mapping):
         return "\n".join(f"{question!r}: {value!r}" for question, value in answer.items())
     written = getattr(answer, "py_func", getattr(answer, "fn", answer))  # Numba keeps the function that it compiled
-    return inspect.getsource(written).rstrip()
+    return textwrap.dedent(inspect.getsource(written)).rstrip()  # it may be a method
 
 
 def find(name: str) -> Exercise:
