@@ -9,12 +9,14 @@ NAMES = [name for name in exercises.names() if callable(exercises.find(name).sol
 KERNELS = [name for name in NAMES if name.startswith("13-")]
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in KERNELS if name != "13-one-read"]
 
+FEWEST = {"16-giou": 3}  # a line of three calls; any other solution has room for four changes
+
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in KERNELS[1:]] + SLOW)
 def test_every_change_is_refused_or_equivalent(name):
     accepted, tried = solutions.accepted_of(name)
     listed = {(before, after) for exercise, before, after in solutions.read_equivalents() if exercise == name}
-    assert tried >= 3 and set(accepted) == listed
+    assert tried >= FEWEST.get(name, 4) and set(accepted) == listed
 
 
 def test_each_equivalent_change_has_a_reason():
