@@ -31,8 +31,7 @@ def operator(value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, 
 
     Locations and weights are float32 or float64, value of the same dtype, or float16/bfloat16 beside float32.
     """
-    wide = value.to(sampling_locations.dtype)  # the CPU's kernels know one dtype; the GPU's read reduced values
-    output = numba_cpu.forward(wide, _pairs(flat_shapes), sampling_locations, attention_weights)
+    output = numba_cpu.forward(value, _pairs(flat_shapes), sampling_locations, attention_weights)
     return output.to(value.dtype)
 
 
@@ -41,8 +40,8 @@ def operator_backward(
     grad_output: Tensor, value: Tensor, flat_shapes: list[int], sampling_locations: Tensor, attention_weights: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of value, sampling_locations and attention_weights, contiguous, each in the dtype of its tensor."""
-    wide, grad_wide = (tensor.to(sampling_locations.dtype) for tensor in (value, grad_output))
-    grad_value, *grads = numba_cpu.backward(grad_wide, wide, _pairs(flat_shapes), sampling_locations, attention_weights)
+    inputs = (value, _pairs(flat_shapes), sampling_locations, attention_weights)
+    grad_value, *grads = numba_cpu.backward(grad_output, *inputs)
     return grad_value.to(value.dtype), *grads
 
 

@@ -70,8 +70,16 @@ def share_out(kernel, arguments: tuple, tasks: int, threads: int) -> None:
         future.result()
 
 
+STORED_AS = {torch.float16: "float16", torch.bfloat16: "bfloat16"}  # read as their bits, summed in float32
+
+
 def _array(tensor: Tensor, *shape: int) -> np.ndarray:
-    return tensor.detach().contiguous().numpy().reshape(shape)
+    tensor = tensor.detach().contiguous()
+    return (tensor.view(torch.uint16) if tensor.dtype in STORED_AS else tensor).numpy().reshape(shape)
+
+
+def _kernels(value: Tensor):
+    return kernels(row_width(value.shape[3]), STORED_AS.get(value.dtype, ""))
 
 
 def _new(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
@@ -91,11 +99,12 @@ def forward(
 ) -> Tensor:
     """value (N, S, M, D), sampling_locations (N, Q, M, L, K, 2), attention_weights (N, Q, M, L, K) → (N, Q, M·D).
 
-    float32 or float64 tensors on the CPU, all of one dtype.
+    float32 or float64 tensors on the CPU, all of one dtype, or float16/bfloat16 values beside float32: these are read
+    as they are, without a copy, and the result is the float32 sum.
     """
     batch, queries, heads, levels, points = attention_weights.shape
     channels, shapes = value.shape[3], tuple(spatial_shapes)
-    output = _new((batch, queries, heads * channels), value.dtype)
+    output = _new((batch, queries, heads * channels), attention_weights.dtype)
     arguments = (
         _array(value, *value.shape),
         _array(sampling_locations, batch, queries, heads, levels * points * 2),
@@ -105,7 +114,7 @@ def forward(
         output.numpy(),
     )
     threads = threads_for(attention_weights.numel() * channels)
-    share_out(kernels(row_width(channels))[0], arguments, batch * heads * -(-queries // QUERIES_PER_TASK), threads)
+    share_out(_kernels(value)[0], arguments, batch * heads * -(-queries // QUERIES_PER_TASK), threads)
     return output
 
 
@@ -116,12 +125,15 @@ def backward(
     sampling_locations: Tensor,
     attention_weights: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of value, sampling_locations and attention_weights, contiguous, each in the shape of its tensor."""
+    """Gradients of value, sampling_locations and attention_weights, contiguous, each in the shape of its tensor.
+
+    All in the dtype of the weights; grad_output: in the dtype of value.
+    """
     batch, queries, heads, levels, points = attention_weights.shape
     channels, shapes = value.shape[3], tuple(spatial_shapes)
-    grad_value = _new(value.shape, value.dtype)
-    grad_locations = _new(sampling_locations.shape, value.dtype)
-    grad_weights = _new(attention_weights.shape, value.dtype)
+    grad_value = _new(value.shape, attention_weights.dtype)
+    grad_locations = _new(sampling_locations.shape, attention_weights.dtype)
+    grad_weights = _new(attention_weights.shape, attention_weights.dtype)
     places, weights = (batch, queries, heads, levels * points * 2), (batch, queries, heads, levels * points)
     threads = threads_for(attention_weights.numel() * channels)
     # Whole heads are faster; single levels give more threads something to do.
@@ -139,5 +151,5 @@ def backward(
         grad_locations.numpy().reshape(places),
         grad_weights.numpy().reshape(weights),
     )
-    share_out(kernels(row_width(channels))[1], arguments, batch * heads * parts, threads)
+    share_out(_kernels(value)[1], arguments, batch * heads * parts, threads)
     return grad_value, grad_locations, grad_weights

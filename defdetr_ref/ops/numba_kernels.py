@@ -97,7 +97,7 @@ def finish(locations, weights, sizes, gains, grad_locations, grad_weights):
 
 
 @no_type_check
-def make_forward(width):
+def make_forward(width, stored_as):
     @njit(**JIT)
     def forward(value, locations, weights, sizes, order, output, first_task, last_task):
         """Tasks are (image, head, run of queries of `order`)."""
@@ -105,7 +105,7 @@ def make_forward(width):
         queries, samples = weights.shape[1], weights.shape[3]
         runs = (queries + QUERIES_PER_TASK - 1) // QUERIES_PER_TASK
         pixels = np.empty((PREFETCH_DISTANCE, 4 * samples), np.int32)
-        shares = np.empty((PREFETCH_DISTANCE, 4 * samples), value.dtype)
+        shares = np.empty((PREFETCH_DISTANCE, 4 * samples), weights.dtype)
         for task in range(first_task, last_task):
             n, m, run = task // (heads * runs), task // runs % heads, task % runs
             head = (n * tokens * heads + m) * channels
@@ -119,22 +119,24 @@ def make_forward(width):
                 for j in range(min(PREFETCH_DISTANCE, last - first)):
                     out = ((n * queries + order[first + j]) * heads + m) * channels
                     for channel in range(0, channels, width):
-                        upper, lower = zeros(value, width), zeros(value, width)  # two sums, to wait less for each
+                        upper, lower = zeros(weights, width), zeros(weights, width)  # two sums, to wait less for each
                         for s in range(0, 4 * samples, 4):
                             if pixels[j, s] == OUT_OF_REACH:
                                 continue
                             for i in range(s, s + 2):
-                                row = load(value, head + pixels[j, i] * heads * channels + channel, width)
+                                row = load(value, head + pixels[j, i] * heads * channels + channel, width, stored_as)
                                 upper = add_scaled(upper, shares[j, i], row)
-                                row = load(value, head + pixels[j, i + 2] * heads * channels + channel, width)
+                                row = load(
+                                    value, head + pixels[j, i + 2] * heads * channels + channel, width, stored_as
+                                )
                                 lower = add_scaled(lower, shares[j, i + 2], row)
-                        store(output, out + channel, add_scaled(upper, value.dtype.type(1), lower))
+                        store(output, out + channel, add_scaled(upper, weights.dtype.type(1), lower))
 
     return forward
 
 
 @no_type_check
-def make_backward(width):
+def make_backward(width, stored_as):
     @njit(**JIT)
     def backward(
         grad_output, value, locations, weights, sizes, order, parts,
@@ -146,8 +148,8 @@ def make_backward(width):
         """
         _, tokens, heads, channels = value.shape
         queries, samples = weights.shape[1], weights.shape[3]
-        pixels, shares = np.empty(4 * samples, np.int32), np.empty(4 * samples, value.dtype)
-        gains = np.empty(4 * samples, value.dtype)
+        pixels, shares = np.empty(4 * samples, np.int32), np.empty(4 * samples, weights.dtype)
+        gains = np.empty(4 * samples, weights.dtype)
         for task in range(first_task, last_task):
             n, m, part = task // (heads * len(parts)), task // len(parts) % heads, task % len(parts)
             begin, end = parts[part]
@@ -159,14 +161,14 @@ def make_backward(width):
                 out = ((n * queries + q) * heads + m) * channels
                 gains[:] = 0
                 for channel in range(0, channels, width):
-                    grad = load(grad_output, out + channel, width)
+                    grad = load(grad_output, out + channel, width, stored_as)
                     for s in range(0, 4 * (end - begin), 4):
                         if pixels[s] == OUT_OF_REACH:
                             continue
                         for i in range(s, s + 4):
                             row = head + pixels[i] * heads * channels + channel
-                            gains[i] += dot(grad, load(value, row, width))
-                            total = load(grad_value, row, width)
+                            gains[i] += dot(grad, load(value, row, width, stored_as))
+                            total = load(grad_value, row, width, "")
                             store(grad_value, row, add_scaled(total, shares[i], grad))
                 grad_places = grad_locations[n, q, m, 2 * begin : 2 * end]
                 finish(places, part_weights, part_sizes, gains, grad_places, grad_weights[n, q, m, begin:end])
@@ -175,6 +177,9 @@ def make_backward(width):
 
 
 @functools.cache
-def kernels(width: int):
-    """(forward, backward) for rows of `width` channels, compiled on their first call for each dtype."""
-    return make_forward(width), make_backward(width)
+def kernels(width: int, stored_as: str):
+    """(forward, backward) for rows of `width` channels, compiled on their first call for each dtype.
+
+    stored_as: "float16" or "bfloat16" if value and grad_output are bits of these (uint16) beside float32; else ""
+    """
+    return make_forward(width, stored_as), make_backward(width, stored_as)

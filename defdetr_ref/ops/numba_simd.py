@@ -9,6 +9,7 @@ as many registers as the processor needs.
 from typing import no_type_check
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
@@ -50,17 +51,61 @@ def zeros(typing_context, array, width):
     return row(array, width), generate
 
 
+def _widen_bfloat16(builder, bits, integers, floats):
+    """The upper half of the same number in float32."""
+    return builder.bitcast(builder.shl(bits, _each(integers, 16)), floats)
+
+
+def _has_float16_instruction() -> bool:
+    features = get_host_cpu_features()
+    return any(features.get(name) for name in ("f16c", "fp16", "fullfp16", "neon"))
+
+
+def _widen_float16(builder, bits, integers, floats):
+    """By the processor's instruction, or else, to the same number, by integer arithmetic and one product."""
+    if _has_float16_instruction():
+        narrow = builder.trunc(bits, ir.VectorType(ir.IntType(16), integers.count))
+        return builder.fpext(builder.bitcast(narrow, ir.VectorType(ir.HalfType(), integers.count)), floats)
+    magnitude = builder.shl(builder.and_(bits, _each(integers, 0x7FFF)), _each(integers, 13))
+    # The exponent counts from 15, float32's from 127. As a product, this is right for the smallest numbers, too.
+    number = builder.bitcast(builder.fmul(builder.bitcast(magnitude, floats), _each(floats, 2.0**112)), integers)
+    infinite = builder.icmp_unsigned(">=", magnitude, _each(integers, 0x7C00 << 13))  # or NaN
+    number = builder.select(infinite, builder.or_(magnitude, _each(integers, 0x7F800000)), number)
+    sign = builder.shl(builder.and_(bits, _each(integers, 0x8000)), _each(integers, 16))
+    return builder.bitcast(builder.or_(number, sign), floats)
+
+
+WIDEN = {"float16": _widen_float16, "bfloat16": _widen_bfloat16}
+
+
+def _each(vector, number):
+    return ir.Constant(vector, [number] * vector.count)
+
+
 @intrinsic(prefer_literal=True)
 @no_type_check
-def load(typing_context, array, index, width):
-    """The `width` numbers from `index` on; array: contiguous, index: counted in numbers."""
-    row = RowType(array.dtype, width.literal_value)
+def load(typing_context, array, index, width, stored_as):
+    """The `width` numbers from `index` on.
+
+    array: contiguous, of floats, or of the bits (uint16) of float16 or bfloat16, which neither NumPy nor Numba computes
+        with: a row of those is widened to float32, exactly
+    index: counted in numbers
+    width: a constant
+    stored_as: a constant, "float16" or "bfloat16" for bits, else ""
+    """
+    widen = WIDEN.get(stored_as.literal_value)
+    read = RowType(array.dtype, width.literal_value)
+    row = RowType(types.float32, width.literal_value) if widen else read
 
     def generate(context, builder, signature, arguments):
-        address = _address(context, builder, array, *arguments[:2], row)
-        return builder.load(address, align=array.dtype.bitwidth // 8)
+        address = _address(context, builder, array, *arguments[:2], read)
+        numbers = builder.load(address, align=array.dtype.bitwidth // 8)
+        if widen is None:
+            return numbers
+        integers = ir.VectorType(ir.IntType(32), row.width)
+        return widen(builder, builder.zext(numbers, integers), integers, context.get_value_type(row))
 
-    return row(array, types.intp, width), generate
+    return row(array, types.intp, width, stored_as), generate
 
 
 @intrinsic

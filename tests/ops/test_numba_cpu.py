@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from defdetr_ref.ops import numba_cpu
+from defdetr_ref.ops import ms_deform_attn, numba_cpu
 from tests.ops.cases import SHAPES, assert_all_close, make_inputs, run
 
 
@@ -106,3 +106,30 @@ def test_few_threads_take_whole_heads(monkeypatch):
     inputs = make_inputs(batch=1, queries=5, heads=1, dim=6, points=2)
     assert_all_close(run("numba", SHAPES, *inputs), run("loops", SHAPES, *inputs))
     assert tasks == [1, 1] and numbers == [5 * 3 * 2 * 6] * 2
+
+
+REDUCED = [torch.float16, torch.bfloat16]
+
+
+@pytest.mark.parametrize("dtype", REDUCED)
+def test_reduced_values_give_the_sums_of_widened_ones(dtype):
+    """To the last bit, and gradients as well: only the reading differs."""
+    value, locations, weights = make_inputs(batch=2, queries=7, dtype=torch.float32, dim=8)
+    value, grad_output = value.to(dtype), torch.randn(2, 7, value.shape[2] * 8).to(dtype)
+    rest = (SHAPES, locations, weights)
+    assert torch.equal(numba_cpu.forward(value, *rest), numba_cpu.forward(value.float(), *rest))
+    gradients = numba_cpu.backward(grad_output, value, *rest)
+    expected = numba_cpu.backward(grad_output.float(), value.float(), *rest)
+    for one, other in zip(gradients, expected, strict=True):
+        assert one.dtype == torch.float32 and one.abs().max() > 0 and torch.equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", REDUCED)
+def test_reduced_values_are_not_copied(dtype):
+    value, locations, weights = make_inputs(batch=2, queries=3, dtype=torch.float32, dim=8)
+    value = value.to(dtype).requires_grad_()
+    with torch.profiler.profile(record_shapes=True) as profile:
+        ms_deform_attn(value, SHAPES, locations, weights, backend="numba")
+    copied = [event.input_shapes for event in profile.events() if event.name in ("aten::copy_", "aten::clone")]
+    assert [list(value.shape)] not in [shapes[:1] for shapes in copied], copied
+    assert any(shapes[:1] == [[2, 3, value.shape[2] * 8]] for shapes in copied)  # but the result is rounded

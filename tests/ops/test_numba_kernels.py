@@ -19,7 +19,7 @@ def test_the_widest_row_that_divides_the_channels():
 
 
 def test_kernels_release_the_lock_and_are_kept_on_the_disk():
-    for kernel in (*numba_kernels.kernels(2), numba_kernels.stage, numba_kernels.finish):
+    for kernel in (*numba_kernels.kernels(2, ""), numba_kernels.stage, numba_kernels.finish):
         assert kernel.targetoptions["nogil"] and kernel.stats.cache_path
 
 
@@ -122,7 +122,7 @@ def test_nothing_but_its_slice_is_written():
         output.numpy(),
     )
     task = (1 * heads + 2) * 2 + 1  # image 1, head 2, the second run
-    numba_kernels.kernels(2)[0](*arguments, task, task + 1)
+    numba_kernels.kernels(2, "")[0](*arguments, task, task + 1)
     output = output.view(batch, queries, heads, channels)
     torch.testing.assert_close(output[1, 64:, 2], expected[1, 64:, 2])
     output[1, 64:, 2] = 7.0
@@ -138,7 +138,7 @@ def test_gradients_part_by_part():
     grad_output = torch.randn(expected[0].shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     gradients = [np.zeros_like(array) for array in (value, locations, weights)]
     by_head = lambda array: array.reshape(batch, queries, heads, -1)  # noqa: E731
-    numba_kernels.kernels(2)[1](
+    numba_kernels.kernels(2, "")[1](
         grad_output.numpy(), value, by_head(locations), by_head(weights),
         numba_cpu.sample_sizes(tuple(shapes), points), np.arange(queries), np.array([[0, 4], [4, 6]]),
         gradients[0], by_head(gradients[1]), by_head(gradients[2]), 0, batch * heads * 2,
