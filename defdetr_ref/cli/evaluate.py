@@ -5,6 +5,7 @@ from pathlib import Path
 
 from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
+from defdetr_ref.data.annotations import different_names
 from defdetr_ref.evaluation import evaluate, jsonable, table
 
 
@@ -28,6 +29,9 @@ def run(args: argparse.Namespace) -> None:
     model = model.to(device)
     dataset = common.load_dataset(files, args)
     common.require_classes(dataset, files, model.config.num_classes)
+    differing = different_names(("the checkpoint", notes.get("categories", {})), (str(files[1]), dataset.categories))
+    if differing is not None:
+        print(f"note: {differing}, or AP compares different things")
     dataset.transform = common.eval_transform(notes.get("resize", "paper" if dataset.size_classes is None else "none"))
     metrics = evaluate(model, dataset, batch_size=args.batch_size, num_workers=args.num_workers)
     print(table(metrics))

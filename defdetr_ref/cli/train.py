@@ -18,6 +18,7 @@ from defdetr_ref import checkpoints, zoo
 from defdetr_ref.backbone import ResNet50, load_imagenet
 from defdetr_ref.cli import common
 from defdetr_ref.config import PRESETS, DeformableDETRConfig
+from defdetr_ref.data.annotations import different_names
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.evaluation import METRICS, table
 from defdetr_ref.training import FirstImages, TrainConfig, fine_tuning, notes_of, train
@@ -148,6 +149,9 @@ def load_validation_images(
         return None
     val_set = common.load_dataset(files, args)
     common.require_classes(val_set, files, num_classes)
+    differing = different_names(("the training images", train_set.categories), (str(files[1]), val_set.categories))
+    if differing is not None:
+        raise ValueError(differing)
     val_set.transform = common.eval_transform(notes_of(train_set)["resize"])
     return FirstImages(val_set, args.overfit) if args.overfit else val_set
 

@@ -144,6 +144,20 @@ def check_classes(categories: dict[int, str], path: str | Path, num_classes: int
             )
 
 
+def different_names(first: tuple[str, dict[int, str]], second: tuple[str, dict[int, str]]) -> str | None:
+    """One sentence if two sets call the same id by different names, so that one's labels are wrong in the other.
+
+    Each is (how the sentence calls it, id → name). Upper case, lower case and spaces at the ends do not matter.
+    """
+    (one, names), (other, other_names) = first, second
+    plain = lambda name: name.strip().casefold()  # noqa: E731
+    differing = [id_ for id_ in sorted(names.keys() & other_names) if plain(names[id_]) != plain(other_names[id_])]
+    if not differing:
+        return None
+    id_, more = differing[0], f" ({len(differing)} ids differ)" if len(differing) > 1 else ""
+    return f"category {id_} is {names[id_]!r} in {one} and {other_names[id_]!r} in {other}{more}; number them alike"
+
+
 @dataclass
 class _Reader:
     """Collects the records of one file."""

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from defdetr_ref.data.annotations import SIZE_CLASSES, Annotations, Fault, read_annotations
-from defdetr_ref.data.coco import DROPPED_IN_WORDS, Targets, check_size, inside_of, is_file
+from defdetr_ref.data.annotations import SIZE_CLASSES, Annotations, Fault, different_names, read_annotations
+from defdetr_ref.data.coco import DROPPED_IN_WORDS, ODD_IN_WORDS, Targets, check_size, inside_of, is_file
 from defdetr_ref.data.duplicates import Fingerprint, groups_of_duplicates
 from defdetr_ref.data.pictures import UPRIGHT, read_picture
 
@@ -61,14 +62,19 @@ def check_split(
 
 
 def compare_splits(splits: list[CheckedSplit]) -> list[Finding]:
-    """Images that occur twice: in one split, which is worth knowing, and in two, which spoils every evaluation."""
+    """Categories that do not mean the same in two splits, and images that occur twice: in one split, which is worth
+    knowing, and in two, which spoils every evaluation.
+    """
+    categories = [(split.name, split.content.categories) for split in splits]
+    different = [sentence for pair in pairwise(categories) if (sentence := different_names(*pair)) is not None]
     everything = (((split.name, name), one) for split in splits for name, one in split.fingerprints.items())
     found: list[tuple[str, str]] = []
     for places, identical in groups_of_duplicates(everything):
         kind = "images that are equal" if identical else "images that look the same"
         where = "in two splits" if len({split for split, _ in places}) > 1 else "in one split"
         found.append((f"{kind} {where}", " = ".join(f"{split}: {name}" for split, name in places)))
-    return [Finding(one.what, one.where, one.what.endswith("in two splits")) for one in _by_reason(found)]
+    twice = [Finding(one.what, one.where, one.what.endswith("in two splits")) for one in _by_reason(found)]
+    return ([Finding("ids that stand for different categories", different)] if different else []) + twice
 
 
 def counts_by_category(split: CheckedSplit, size_classes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -105,6 +111,12 @@ def _findings_of_boxes(content: Annotations, targets: Targets) -> list[Finding]:
         if rows.any():
             what = f"boxes {DROPPED_IN_WORDS[reason]}"
             findings.append(Finding(what, _annotations(content, rows), reason not in USUAL))
+    doubt = targets.doubt()
+    if doubt is not None:
+        findings.append(Finding("boxes of another format", [doubt]))
+    for reason, rows in targets.odd.items():
+        if rows.any():
+            findings.append(Finding(f"boxes {ODD_IN_WORDS[reason]}", _annotations(content, rows), problem=False))
     if not len(targets):
         findings.append(Finding("set without a box that can be learnt", [f"{len(content)} boxes in all"]))
     keys = np.column_stack([content.image_ids, content.category_ids, content.boxes])

@@ -37,6 +37,14 @@ DROPPED_IN_WORDS = {
     "degenerate": "without width or height inside their image",
 }
 
+# What hardly any box is, unless all were written in another way than COCO's.
+ODD_IN_WORDS = {"beyond": "partly outside their image by more than a pixel", "tiny": "smaller than a pixel"}
+ANOTHER_FORMAT = {
+    "beyond": "COCO's boxes are left, top, width, height: these may be left, top, right, bottom",
+    "tiny": "COCO's boxes are in pixels: these may be fractions of the image",
+}
+ENOUGH_BOXES = 10  # fewer may all be odd by chance
+
 logger = logging.getLogger(__name__)
 
 
@@ -114,6 +122,9 @@ class CocoDetection(Dataset):
         self._targets = Targets(content)
         self.dropped = {reason: int(rows.sum()) for reason, rows in self._targets.dropped.items()}
         self._tell_what_was_dropped(annotations)
+        doubt = self._targets.doubt()
+        if doubt is not None:
+            raise ValueError(f"{annotations}: {doubt}")
         self.content = content.chosen(finite_boxes(content.boxes))
         self._cache: dict[int, Image.Image] | None = {} if cache else None
         # Seen by workers that are already running.
@@ -297,6 +308,7 @@ class Targets:
     """Boxes and labels of all images in two arrays: an array for each image would cost more than what it holds.
 
     dropped: reason → which annotations are no targets because of it, (annotations,) bool.
+    odd: a key of ODD_IN_WORDS → which of the others are so, (annotations,) bool.
     """
 
     def __init__(self, content: Annotations) -> None:
@@ -311,13 +323,25 @@ class Targets:
             "crowd": finite & content.crowds,
             "degenerate": finite & ~content.crowds & ~has_area,
         }
-        order = np.flatnonzero(finite & ~content.crowds & has_area)
+        learnable = finite & ~content.crowds & has_area
+        self.odd = odd_boxes(content.boxes, sizes[image], learnable)
+        order = np.flatnonzero(learnable)
         order = order[np.argsort(image[order], kind="stable")]
         self._boxes, self._labels = boxes[order], content.category_ids[order]
         self._starts = np.searchsorted(image[order], np.arange(len(ids) + 1))
 
     def __len__(self) -> int:
         return len(self._labels)
+
+    def doubt(self) -> str | None:
+        """One sentence if most boxes are odd in the same way, so that they must be of another format."""
+        for reason, rows in self.odd.items():
+            count = int(rows.sum())
+            if len(self) >= ENOUGH_BOXES and 2 * count > len(self):
+                return (
+                    f"{count} of {len(self)} boxes are {ODD_IN_WORDS[reason]}. {ANOTHER_FORMAT[reason]}; convert them"
+                )
+        return None
 
     def of_image(self, index: int) -> tuple[Float32[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
         """Boxes xyxy in pixels, and labels."""
@@ -341,6 +365,22 @@ def clipped_boxes(
         corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1).astype(np.float32)
         clipped = np.clip(corners, 0, sizes[:, [1, 0, 1, 0]])
     return clipped, (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+
+
+def odd_boxes(
+    boxes: Float64[np.ndarray, "n 4"], sizes: Float32[np.ndarray, "n 2"], among: Bool[np.ndarray, " n"]
+) -> dict[str, Bool[np.ndarray, " n"]]:
+    """A key of ODD_IN_WORDS → which boxes are so.
+
+    boxes: left, top, width, height in pixels.
+    sizes: height and width of each one's image.
+    among: which are looked at; the others are not odd.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        ends = boxes[:, :2] + boxes[:, 2:]
+        beyond = (ends > sizes[:, ::-1] + 1).any(axis=1) | (boxes[:, :2] < -1).any(axis=1)
+        tiny = (np.abs(boxes[:, 2:]) < 1).all(axis=1)
+    return {"beyond": among & beyond, "tiny": among & tiny}
 
 
 def dropped_in_words(dropped: dict[str, int]) -> str:

@@ -32,7 +32,8 @@ def test_problems_are_listed_and_make_the_exit_code(drawn, tmp_path, capsys):
     assert defdetr("check-data", "--data", folder, "--out", tmp_path / "check") == 1
     text = capsys.readouterr().out
     assert "train: PROBLEM: iscrowd that is neither 0 nor 1: 1" in text
-    assert "train: 000001.png = val: 000002.png" in text and "kinds of problems: 2;" in text
+    assert "train: 000001.png = val: 000002.png" in text and "kinds of problems: 3;" in text
+    assert "all images: PROBLEM: ids that stand for different categories: 1" in text
     page = (tmp_path / "check" / "index.html").read_text(encoding="utf-8")
     assert "<b>" not in page and "&lt;b&gt;?" in page
 

@@ -32,6 +32,33 @@ def spoilt(drawn, tmp_path):
     return ["--images", tmp_path / "links", "--annotations", tmp_path / "val.json", "--device", "cpu"]
 
 
+@pytest.fixture
+def renumbered(drawn, tmp_path):
+    """The validation set with two ids exchanged."""
+    content = json.loads((drawn / "val.json").read_text(encoding="utf-8"))
+    first, second = content["categories"][1:3]
+    first["id"], second["id"] = second["id"], first["id"]
+    (tmp_path / "val.json").write_text(json.dumps(content), encoding="utf-8")
+    return tmp_path / "val.json", f"category {second['id']} is {first['name']!r} in"
+
+
+def test_ids_that_mean_something_else_than_in_training_are_told(trained, drawn, renumbered, capsys):
+    annotations, sentence = renumbered
+    files = ["--images", drawn / "val", "--annotations", annotations, "--device", "cpu"]
+    assert defdetr("eval", trained / "last.pt", *files) == 0
+    out = capsys.readouterr().out
+    assert f"note: {sentence} the checkpoint and " in out and "(2 ids differ); number them alike" in out
+
+
+def test_training_on_them_is_refused(drawn, renumbered, tmp_path, capsys):
+    annotations, sentence = renumbered
+    train = ["--images", drawn / "train", "--annotations", drawn / "train.json"]
+    val = ["--val-images", drawn / "val", "--val-annotations", annotations, "--device", "cpu"]
+    assert defdetr("train", *train, *val, "--out", tmp_path / "run") == 2
+    assert f"{sentence} the training images and " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_left_out_is_told_once(trained, spoilt, capsys):
     assert defdetr("eval", trained / "last.pt", *spoilt, "--follow-links") == 0
     told = [line for line in capsys.readouterr().out.splitlines() if "left out of the targets" in line]

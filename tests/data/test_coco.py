@@ -131,6 +131,35 @@ def test_a_set_without_a_usable_box_is_refused(hand_made, changes):
     assert reason.get(*(changes or ["no"]), "no annotations at all") in str(error.value) and one_sentence(error)
 
 
+def in_corners(left, top, width, height):
+    return [left, top, left + width, top + height]
+
+
+def in_fractions(left, top, width, height):
+    return [left / 60, top / 40, width / 60, height / 40]
+
+
+@pytest.mark.parametrize(
+    "convert, count, words",
+    [(in_corners, 6, "left, top, right, bottom"), (in_fractions, 11, "fractions of the image")],
+)
+def test_boxes_of_another_format_are_refused(hand_made, convert, count, words):
+    """Most lie beyond their image, or are smaller than a pixel; half of them may, and so may few."""
+    places = [(9 + 4 * i, 8 + 2 * i, 11, 9) for i in range(11)]  # in an image of 60 × 40
+    del hand_made.content["annotations"][:]
+    for place in places[5:]:  # as corners, all of these lie beyond
+        hand_made.annotate(bbox=convert(*place))
+    hand_made.open()  # few
+    for place in places[:5]:
+        hand_made.annotate(bbox=convert(*place))
+    with pytest.raises(ValueError, match=words) as error:
+        hand_made.open()
+    assert one_sentence(error) and f"annotations.json: {count} of 11 boxes are " in str(error.value)
+    for place in places[: 2 * count - 11]:
+        hand_made.annotate(bbox=place)
+    hand_made.open()  # half
+
+
 def test_size_classes_come_from_the_file(hand_made):
     assert hand_made.open().size_classes is None
     limits = {"small": [0, 9], "medium": [9, 50.5], "large": [50.5, 1e10]}
