@@ -71,6 +71,7 @@ def test_bad_boxes_by_reason(good):
 def test_odd_boxes_are_worth_knowing_and_a_problem_if_they_are_most(good):
     good.annotate(bbox=[50, 5, 12, 9])  # to x = 62 of 60
     good.annotate(bbox=[5, 5, 0.5, 0.9])
+    good.annotate(bbox=[5, 5, 0.5, 9])  # thin, as a pole is
     good.annotate(bbox=[-1, 5, 62, 9])  # a pixel is nothing
     beyond, tiny = "boxes partly outside their image by more than a pixel", "boxes smaller than a pixel"
     assert found(checked(good)) == {beyond: (1, False), tiny: (1, False)}
@@ -78,12 +79,13 @@ def test_odd_boxes_are_worth_knowing_and_a_problem_if_they_are_most(good):
         good.annotate(bbox=[50, 6 + shift, 12, 9])
     split = checked(good)
     assert found(split) == {"boxes of another format": (1, True), beyond: (9, False), tiny: (1, False)}
-    assert "9 of 15 boxes are partly outside" in split.findings[0].where[0]
+    assert "9 of 16 boxes are partly outside" in split.findings[0].where[0]
 
 
 def test_ids_that_stand_for_different_categories(good):
+    good.content["categories"][1]["name"] = "Plate"
     train = checked(good)
-    good.content["categories"] = [{"id": 7, "name": " Plate"}, {"id": 3, "name": "plate"}, {"id": 5, "name": "cup"}]
+    good.content["categories"] = [{"id": 7, "name": " plate"}, {"id": 3, "name": "plate"}, {"id": 5, "name": "cup"}]
     (finding,) = compare_splits([train, checked(good, "val")])[:1]
     assert (finding.what, finding.problem) == ("ids that stand for different categories", True)
     assert finding.where == ["category 3 is 'cup' in train and 'plate' in val; number them alike"]
