@@ -12,17 +12,30 @@ BAND = torch.eye(6) + torch.diag(torch.ones(5), 1)  # each token and the next â€
 BAND[5, :4] = 1  # â€¦ and the last one more: rows and columns are not alike
 FLAT = torch.rand(6, 1, generator=generator) @ torch.rand(1, 6, generator=generator)
 MATRICES = {"band": BAND, "flat": FLAT}
+LARGEST = 1.0  # of all their numbers; it is in the band
+
+
+def drawn_panels(figure) -> list:
+    *panels, bar = figure.axes  # the bar of colours is drawn last
+    assert len(panels) == len(MATRICES) and bar.get_ylim() == (0, LARGEST)
+    return panels
 
 
 def test_each_matrix_has_a_panel_with_rows_for_queries():
-    figure = plot_matrices(MATRICES)
-    for ax, matrix in zip(figure.axes, MATRICES.values(), strict=True):
+    for ax, matrix in zip(drawn_panels(plot_matrices(MATRICES)), MATRICES.values(), strict=True):
         (picture,) = ax.images
         drawn = picture.get_array()
         np.testing.assert_array_equal(np.ma.filled(drawn, 0), matrix.numpy())
         np.testing.assert_array_equal(np.ma.getmaskarray(drawn), matrix.numpy() == 0)  # zeros are white
-        assert picture.get_clim() == (0, pytest.approx(matrix.max().item()))
+        assert picture.get_clim() == (0, LARGEST)  # the same for all
         assert picture.origin == "upper"
+
+
+def test_a_number_has_the_same_colour_in_every_panel_and_a_small_one_can_be_told_from_none():
+    band, flat = (ax.images[0] for ax in drawn_panels(plot_row(MATRICES, 3, HEIGHT, WIDTH)))
+    numbers = [0.0, 0.01, 0.3, LARGEST]
+    np.testing.assert_array_equal(band.to_rgba(numbers), flat.to_rgba(numbers))
+    np.testing.assert_allclose(band.norm(0.01), 0.1)  # the root
 
 
 def test_matrix_facts_are_read_from_the_picture():
@@ -34,7 +47,7 @@ def test_matrix_facts_are_read_from_the_picture():
 
 def test_a_row_is_laid_out_as_the_map():
     figure = plot_row(MATRICES, 3, HEIGHT, WIDTH)
-    band, flat = figure.axes
+    band, flat = drawn_panels(figure)
     np.testing.assert_array_equal(np.ma.filled(band.images[0].get_array(), 0), [[0, 0, 0], [1, 1, 0]])
     np.testing.assert_allclose(flat.images[0].get_array(), FLAT[3].view(HEIGHT, WIDTH).numpy())
     (query,) = (line for line in band.lines if line.get_gid() == "query")
