@@ -19,6 +19,9 @@ COLOURS = "cividis_r"  # dark = much; nothing at all stays white
 QUERY_COLOUR = OKABE_ITO[5]
 GRID = "#DDDDDD"
 COLOUR_POWER = 0.5  # colours go by the root: 1 % of the largest number still looks like something
+NOTHING = 1e-6  # of a row, which sums to 1 at most; less is rounding
+FRAME_SHARE = 0.8  # of a pixel's side
+POINTS_PER_INCH = 72
 SMALLEST_SINGULAR_VALUE = 1e-6  # of the largest; a smaller one is rounding
 
 
@@ -45,11 +48,12 @@ def plot_row(matrices: Mapping[str, Float[Tensor, "query key"]], query: int, hei
             raise ValueError(f"plot_row: {title!r} has {matrix.shape[1]} keys, not {height}·{width} = {height * width}")
     maps = {title: matrix[query].unflatten(0, (height, width)) for title, matrix in matrices.items()}
     figure, axes = _draw(maps, MAP_INCHES)
+    frame_side = FRAME_SHARE * POINTS_PER_INCH * min(MAP_INCHES[0] / width, MAP_INCHES[1] / height)
     for ax in axes:
         ax.vlines(np.arange(1, width) - 0.5, -0.5, height - 0.5, colors=GRID, linewidths=0.5)
         ax.hlines(np.arange(1, height) - 0.5, -0.5, width - 0.5, colors=GRID, linewidths=0.5)
         row, column = divmod(query, width)
-        frame = dict(color=QUERY_COLOUR, markersize=17, markeredgewidth=2, fillstyle="none")
+        frame = dict(color=QUERY_COLOUR, markersize=frame_side, markeredgewidth=2, fillstyle="none")
         ax.plot([column], [row], "s", **frame, gid="query")
     return figure
 
@@ -63,7 +67,7 @@ def _draw(
     figure, axes = panels(1, len(pictures), inches)
     colours = PowerNorm(COLOUR_POWER, vmin=0, vmax=max(numbers.max().item() for numbers in pictures.values()))
     for ax, (title, numbers) in zip(axes[0], pictures.items(), strict=True):
-        seen = np.ma.masked_equal(numbers.detach().numpy(), 0)
+        seen = np.ma.masked_less(numbers.detach().numpy(), NOTHING)
         picture = ax.imshow(seen, cmap=COLOURS, norm=colours, interpolation="nearest", gid="numbers")
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=FONT_SIZE, color=INK)

@@ -55,6 +55,21 @@ def test_a_row_is_laid_out_as_the_map():
     assert row_facts(figure) == ["band: 2 pixels, the farthest 1 away", "flat: 6 pixels, the farthest 2 away"]
 
 
+def test_what_is_only_rounding_is_white():
+    (picture,) = plot_matrices({"star": torch.tensor([[0.5, 1e-8], [2e-6, 0.0]])}).axes[0].images
+    np.testing.assert_array_equal(np.ma.getmaskarray(picture.get_array()), [[False, True], [False, True]])
+
+
+def test_the_frame_is_no_larger_than_a_pixel():
+    figure = plot_row({"wide": torch.rand(40, 40, generator=generator)}, 3, 4, 10)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    (query,) = (line for line in ax.lines if line.get_gid() == "query")
+    side = query.get_markersize() / 72 * figure.dpi
+    (left, top), (right, bottom) = ax.transData.transform([(0, 0), (1, 1)])
+    assert 0.4 * (right - left) < side < min(right - left, top - bottom)
+
+
 def test_rank_does_not_count_rounding():
     factors = torch.rand(7, 2, generator=generator), torch.rand(2, 5, generator=generator)
     assert rank(factors[0] @ factors[1]) == 2
