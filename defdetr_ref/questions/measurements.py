@@ -122,6 +122,23 @@ def level_shares_by_size(
     return {size: torch.stack(rows) for size, rows in shares.items() if rows}
 
 
+def boxes_by_step(
+    model: nn.Module, images: Float[Tensor, "batch 3 height width"], targets: Sequence[Mapping[str, Any]]
+) -> tuple[list[Float[Tensor, "object point_or_box"]], Float[Tensor, "object 4"]]:
+    """What each object's query refers to before the first decoder layer and after every layer; and the true boxes.
+
+    All cxcywh in [0, 1] of the image; learned queries start at a point, (n, 2). An object's query is the one that the
+    last layer's answers are matched with.
+    """
+    with evaluation_mode(model), record(model) as recording:
+        outputs = model(images)
+    start = recording[-1].decoder[0].reference_points[:, :, 0]  # (N, Q, 2 or 4); without padding all levels have one
+    steps = [start, *recording[-1].boxes_by_layer()]
+    matches = list(enumerate(hungarian_match(outputs["pred_logits"], outputs["pred_boxes"], targets)))
+    truth = torch.cat([targets[image]["boxes"][objects] for image, (_, objects) in matches])
+    return [torch.cat([step[image, queries] for image, (queries, _) in matches]) for step in steps], truth
+
+
 def claims_for_each_object(
     model: nn.Module, images: Float[Tensor, "batch 3 height width"], targets: Sequence[Mapping[str, Any]]
 ) -> float:

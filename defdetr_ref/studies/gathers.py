@@ -8,7 +8,7 @@ Patterns of locations, all with the same number of points, all inside the image:
 
 | pattern  | query q reads                                        | as in                                       |
 |----------|------------------------------------------------------|---------------------------------------------|
-| own      | around its own pixel, offsets of 3 pixels            | a trained encoder                           |
+| own      | around its own pixel, offsets of 3 pixels            | an encoder that never looks outside         |
 | shuffled | what `own` reads around another pixel, drawn at random | object queries, in no order               |
 | random   | anywhere                                             | no model; the worst case                    |
 """

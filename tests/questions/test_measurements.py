@@ -8,6 +8,7 @@ from defdetr_ref.explain.recording import AttentionRecord
 from defdetr_ref.questions import measurements
 from defdetr_ref.questions.measurements import (
     angles,
+    boxes_by_step,
     claims_for_each_object,
     head_offsets,
     leave_one_point_out,
@@ -70,6 +71,32 @@ def test_objects_are_sorted_by_size_and_none_is_lost():
     shares = level_shares_by_size(model, images, targets)
     assert {size: rows.shape for size, rows in shares.items()} == {"small": (2, 3), "medium": (1, 3), "large": (1, 3)}
     torch.testing.assert_close(shares["small"].sum(1), torch.ones(2))
+
+
+@pytest.mark.parametrize(("variant", "numbers"), [("two", 4), ("refine", 2)])
+def test_the_boxes_of_each_step_are_those_of_the_query_that_answers_in_the_end(variant, numbers):
+    model = small_model(variant)
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), record(model) as recording:
+        outputs = model(images)
+    answering = [[4, 1], [3]]  # of the two images; their last boxes, a little moved, are called true
+    targets = [
+        {
+            "boxes": outputs["pred_boxes"][image, queries] * 0.999,
+            "labels": outputs["pred_logits"][image, queries].argmax(-1),
+        }
+        for image, queries in enumerate(answering)
+    ]
+    steps, truth = boxes_by_step(model, images, targets)
+    starts = recording[-1].decoder[0].reference_points[:, :, 0]
+    expected = [starts, *(layer["pred_boxes"] for layer in outputs["aux_outputs"]), outputs["pred_boxes"]]
+    assert len(steps) == len(expected) and starts.shape[-1] == numbers
+    order = [(0, 1), (0, 4), (1, 3)]  # by image, then by query
+    torch.testing.assert_close(
+        truth, torch.stack([targets[0]["boxes"][1], *targets[0]["boxes"][:1], *targets[1]["boxes"]])
+    )
+    for found, all_boxes in zip(steps, expected, strict=True):
+        torch.testing.assert_close(found, torch.stack([all_boxes[image, query] for image, query in order]))
 
 
 @pytest.mark.parametrize("layer", [0, -1])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from defdetr_ref.boxes import box_iou, cxcywh_to_xyxy
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, draw_box, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, draw_box, panels, show_image
 
 PANEL_INCHES = (2.5, 2.2)
 BAR_PANEL_INCHES = (5.2, 2.9)
@@ -27,11 +27,15 @@ def plot_box_steps(
     height: int,
     width: int,
     locations: Sequence[Tensor] | None = None,
+    image: Float[Tensor, "3 height width"] | None = None,
 ) -> Figure:
     """What one query refers to from layer to layer, a panel for each step: a point, a cross, or a box, with its IoU.
 
-    references: each (2,), x, y, or (4,), cxcywh. truth: the true box, cxcywh, drawn dashed. All in [0, 1] of an image
-    of height × width pixels. locations: for every step, (samples, 2), where the next layer reads, x, y in [0, 1].
+    references: each (2,), x, y, or (4,), cxcywh, in [0, 1] of the image, like all that follows.
+    truth: the true box, cxcywh, drawn dashed.
+    height, width: of the image, in pixels.
+    locations: for every step, (samples, 2), where the next layer reads, x, y; none at all where no layer comes next.
+    image: normalised, drawn behind it all.
 
     Raises ValueError without references, or if there are more or fewer sets of locations.
     """
@@ -45,12 +49,14 @@ def plot_box_steps(
     for step, (ax, reference) in enumerate(zip(axes[0], references, strict=True)):
         ax.set(xlim=(0, width), ylim=(height, 0), aspect=1, xticks=[], yticks=[])
         title = f"after layer {step}" if step else "start"
+        if image is not None:
+            show_image(ax, image)
         draw_box(ax, truth_in_pixels, INK, dashed=True, gid="truth")
         if len(reference) == 4:
             box = _corners_in_pixels(reference, height, width)
             draw_box(ax, box, BOX_COLOUR)
             title += f", IoU {box_iou(box[None], truth_in_pixels[None]).item():.2f}"
-        if locations is not None:
+        if locations is not None and len(locations[step]):
             points = to_pixels(locations[step].detach(), height, width).numpy()
             ax.plot(*points.T, "o", color=POINT_COLOUR, markersize=2.5, gid="sampling point")
         centre = to_pixels(reference[None, :2].detach(), height, width).numpy()

@@ -42,6 +42,19 @@ def test_points_are_drawn_with_the_step_that_they_belong_to():
         np.testing.assert_allclose(dots.get_xydata(), places.numpy() * [WIDTH, HEIGHT], rtol=1e-5)
 
 
+def test_the_image_lies_behind_and_where_no_layer_comes_next_nothing_is_read():
+    image = torch.randn(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    figure = plot_box_steps(REFERENCES[:2], TRUTH, HEIGHT, WIDTH, [torch.rand(4, 2), torch.empty(0, 2)], image)
+    start, first = figure.axes
+    for ax in (start, first):
+        (picture,) = ax.images
+        assert picture.get_extent() == [0, WIDTH, HEIGHT, 0] and picture.get_array().shape == (HEIGHT, WIDTH, 3)
+        assert (ax.get_xlim(), ax.get_ylim()) == ((0, WIDTH), (HEIGHT, 0))
+    assert start.get_title() == "start" and len(artists(start, "sampling point")) == 1
+    assert artists(first, "sampling point") == []
+    assert step_facts(figure)[1] == "after layer 1, IoU 0.60: centre (40.0, 20.0) px, size 40.0×20.0 px"
+
+
 def test_step_facts_are_read_from_the_picture():
     corners = torch.tensor([[0.2, 0.25], [0.6, 0.75]])
     figure = plot_box_steps(REFERENCES[:2], TRUTH, HEIGHT, WIDTH, [corners, corners])

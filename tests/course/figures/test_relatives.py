@@ -12,17 +12,30 @@ BAND = torch.eye(6) + torch.diag(torch.ones(5), 1)  # each token and the next â€
 BAND[5, :4] = 1  # â€¦ and the last one more: rows and columns are not alike
 FLAT = torch.rand(6, 1, generator=generator) @ torch.rand(1, 6, generator=generator)
 MATRICES = {"band": BAND, "flat": FLAT}
+LARGEST = 1.0  # of all their numbers; it is in the band
+
+
+def drawn_panels(figure) -> list:
+    *panels, bar = figure.axes  # the bar of colours is drawn last
+    assert len(panels) == len(MATRICES) and bar.get_ylim() == (0, LARGEST)
+    return panels
 
 
 def test_each_matrix_has_a_panel_with_rows_for_queries():
-    figure = plot_matrices(MATRICES)
-    for ax, matrix in zip(figure.axes, MATRICES.values(), strict=True):
+    for ax, matrix in zip(drawn_panels(plot_matrices(MATRICES)), MATRICES.values(), strict=True):
         (picture,) = ax.images
         drawn = picture.get_array()
         np.testing.assert_array_equal(np.ma.filled(drawn, 0), matrix.numpy())
         np.testing.assert_array_equal(np.ma.getmaskarray(drawn), matrix.numpy() == 0)  # zeros are white
-        assert picture.get_clim() == (0, pytest.approx(matrix.max().item()))
+        assert picture.get_clim() == (0, LARGEST)  # the same for all
         assert picture.origin == "upper"
+
+
+def test_a_number_has_the_same_colour_in_every_panel_and_a_small_one_can_be_told_from_none():
+    band, flat = (ax.images[0] for ax in drawn_panels(plot_row(MATRICES, 3, HEIGHT, WIDTH)))
+    numbers = [0.0, 0.01, 0.3, LARGEST]
+    np.testing.assert_array_equal(band.to_rgba(numbers), flat.to_rgba(numbers))
+    np.testing.assert_allclose(band.norm(0.01), 0.1)  # the root
 
 
 def test_matrix_facts_are_read_from_the_picture():
@@ -34,12 +47,27 @@ def test_matrix_facts_are_read_from_the_picture():
 
 def test_a_row_is_laid_out_as_the_map():
     figure = plot_row(MATRICES, 3, HEIGHT, WIDTH)
-    band, flat = figure.axes
+    band, flat = drawn_panels(figure)
     np.testing.assert_array_equal(np.ma.filled(band.images[0].get_array(), 0), [[0, 0, 0], [1, 1, 0]])
     np.testing.assert_allclose(flat.images[0].get_array(), FLAT[3].view(HEIGHT, WIDTH).numpy())
     (query,) = (line for line in band.lines if line.get_gid() == "query")
     assert query.get_xydata().tolist() == [[0, 1]]  # column, row of token 3
     assert row_facts(figure) == ["band: 2 pixels, the farthest 1 away", "flat: 6 pixels, the farthest 2 away"]
+
+
+def test_what_is_only_rounding_is_white():
+    (picture,) = plot_matrices({"star": torch.tensor([[0.5, 1e-8], [2e-6, 0.0]])}).axes[0].images
+    np.testing.assert_array_equal(np.ma.getmaskarray(picture.get_array()), [[False, True], [False, True]])
+
+
+def test_the_frame_is_no_larger_than_a_pixel():
+    figure = plot_row({"wide": torch.rand(40, 40, generator=generator)}, 3, 4, 10)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    (query,) = (line for line in ax.lines if line.get_gid() == "query")
+    side = query.get_markersize() / 72 * figure.dpi
+    (left, top), (right, bottom) = ax.transData.transform([(0, 0), (1, 1)])
+    assert 0.4 * (right - left) < side < min(right - left, top - bottom)
 
 
 def test_rank_does_not_count_rounding():
