@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from defdetr_ref.boxes import cxcywh_to_xyxy
 from defdetr_ref.data.coco import collate
 from defdetr_ref.debugging.images import SizedShapes
 from defdetr_ref.debugging.runs import new_model, quick_settings
