@@ -89,6 +89,8 @@ def test_every_notebook_leads_to_the_next(path, following):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     end = "".join(cells[-1]["source"]).partition("**Next:**")[2]
     assert f"]({following.name})" in end, f"end {path.name} with a line **Next:** [NN · title]({following.name})"
+    says = end.partition(f"]({following.name})")[2]
+    assert len(says.split()) > 5, f"{path.name}: say behind the link in a sentence what comes, it says {says!r}"
 
 
 def test_commands_of_contributors_are_targets():

@@ -11,11 +11,21 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, OKABE_ITO, REFERENCE_GREEN, draw_box, finish_chart, panels, show_image
+from defdetr_ref.explain.style import (
+    FONT_SIZE,
+    OKABE_ITO,
+    PAGE_INCHES,
+    REFERENCE_GREEN,
+    ShownFigure,
+    draw_box,
+    finish_chart,
+    show_image,
+)
 
 Run = Mapping[str, Any]  # the content of a run's file, see defdetr_ref.debugging.runs
 
-PANEL_INCHES = (2.6, 2.3)
+SHEET = [["total", "loss_ce", "ap"], ["loss_bbox", "loss_giou", "look"], ["aps", "gradients", "look"]]
+SHEET_INCHES, SHEET_WIDTHS = (PAGE_INCHES, 5.6), (1, 1, 1.3)
 HEALTHY, CASE = "#999999", OKABE_ITO[5]
 TERMS = {
     "total": "loss, all terms",
@@ -52,28 +62,29 @@ def first_gradients(run: Run) -> dict[str, float]:
 def plot_run(
     run: Run, healthy: Sequence[Run], image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "object 4"]
 ) -> Figure:
-    """Eight panels: four losses, AP by epoch and in other ways, gradients, and where a query looks.
+    """Eight panels: four losses, AP by epoch and in other ways, gradients, and where a query looks with its box.
 
     run: in orange.
     healthy: in grey; the first has the seed of `run`.
     image: that of the run's picture, padded as in its batch.
     boxes: of the objects in the image, xyxy in pixels; the query is matched to one of them.
     """
-    figure, axes = panels(2, 4, PANEL_INCHES)
-    for ax, (term, title) in zip(axes[0], TERMS.items(), strict=True):
+    figure = ShownFigure(figsize=SHEET_INCHES, layout="constrained")
+    axes = figure.subplot_mosaic(SHEET, width_ratios=SHEET_WIDTHS)
+    for term, title in TERMS.items():
         for one, style in _styled(run, healthy):
-            ax.plot(one["steps"]["step"], one["steps"]["loss"][term], **style)
-        finish_chart(ax, title, "step")
+            axes[term].plot(one["steps"]["step"], one["steps"]["loss"][term], **style)
+        finish_chart(axes[term], title, "step")
     for one, style in _styled(run, healthy):
         rows = one["epochs"][1:]
-        axes[1, 0].plot([row["epoch"] for row in rows], [100 * row["AP"] for row in rows], **style)
-    axes[1, 0].set_ylim(bottom=0)
-    finish_chart(axes[1, 0], "AP, %", "epoch")
-    _draw_dots(axes[1, 1], run, healthy, aps_of, "AP after the last epoch, %")
-    _draw_dots(axes[1, 2], run, healthy, _visible_gradients, "first step's gradient")
-    axes[1, 2].set_xscale("log")
-    axes[1, 2].set_xlim(left=0.7 * LEAST_NORM)
-    _draw_look(axes[1, 3], run, image, boxes)
+        axes["ap"].plot([row["epoch"] for row in rows], [100 * row["AP"] for row in rows], **style)
+    axes["ap"].set_ylim(bottom=0)
+    finish_chart(axes["ap"], "AP, %", "epoch")
+    _draw_dots(axes["aps"], run, healthy, aps_of, "AP after the last epoch, %")
+    _draw_dots(axes["gradients"], run, healthy, _visible_gradients, "first step's gradient")
+    axes["gradients"].set_xscale("log")
+    axes["gradients"].set_xlim(left=0.7 * LEAST_NORM)
+    _draw_look(axes["look"], run, image, boxes)
     return figure
 
 
@@ -98,10 +109,11 @@ def _draw_dots(ax: Axes, run: Run, healthy: Sequence[Run], read: Callable[[Run],
 
 
 def _draw_look(ax: Axes, run: Run, image: Float[Tensor, "3 height width"], boxes: Float[Tensor, "object 4"]) -> None:
-    """The points of the last decoder layer's query, by weight, its reference, and the box of its object."""
+    """The points of the last decoder layer's query, by weight, its reference, its box, and the box of its object."""
     look = run["picture"]["query"]
     height, width = show_image(ax, image, "a query's points, last layer", brightness=BRIGHTNESS)
-    draw_box(ax, boxes[run["picture"]["object"]], "white")
+    draw_box(ax, boxes[run["picture"]["object"]], "white", gid="truth")
+    draw_box(ax, look["box"], CASE)
     places = to_pixels(torch.tensor(look["locations"]).flatten(0, -2), height, width)
     sizes = LARGEST_DOT * np.array(look["weights"]).flatten()
     ax.scatter(*places.T.numpy(), s=sizes, color=CASE, edgecolors="black", linewidths=0.4, zorder=3, gid="points")
@@ -109,8 +121,9 @@ def _draw_look(ax: Axes, run: Run, image: Float[Tensor, "3 height width"], boxes
     ax.plot(*([place] for place in cross), "+", color=REFERENCE_GREEN, markersize=11, markeredgewidth=2.5, zorder=4)
     ax.set(xlim=(-0.15 * width, 1.15 * width), ylim=(1.15 * height, -0.15 * height))
     ax.set_xlabel(
-        f"of all weight, {100 * run['epochs'][-1]['outside']['decoder']:.0f} % is outside", fontsize=FONT_SIZE
-    )
+        "white: the object; orange: the query\n"
+        f"of all weight, {100 * run['epochs'][-1]['outside']['decoder']:.0f} % is outside", fontsize=FONT_SIZE - 1,
+    )  # fmt: skip
 
 
 def symptom_table(cases: Mapping[str, Run], healthy: Sequence[Run]) -> str:

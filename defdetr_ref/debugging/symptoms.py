@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from defdetr_ref.boxes import cxcywh_to_xyxy
 from defdetr_ref.data.coco import collate
 from defdetr_ref.evaluation import coco_metrics, evaluate, predict
 from defdetr_ref.explain.recording import AttentionRecord, record, token_at, weight_outside
@@ -151,8 +152,9 @@ def picture(model: nn.Module, dataset: Dataset, images: int, index: int) -> dict
 
     model: trained. dataset: holds the image. images: so many are padded together. index: of the image.
 
-    The query is the one matched to the image's largest object, in the last layer; the pixel is on the finest level, in
-    the middle of the object. Places are in [0, 1] of the padded batch, boxes xyxy in pixels.
+    The query is the one matched to the image's largest object, in the last layer, and "box" is what it predicts; the
+    pixel is on the finest level, in the middle of the object. Places are in [0, 1] of the padded batch, boxes xyxy in
+    pixels.
     """
     pixels, mask, targets = collate([dataset[number] for number in range(images)])
     with evaluation_mode(model), record(model) as recording:
@@ -166,11 +168,12 @@ def picture(model: nn.Module, dataset: Dataset, images: int, index: int) -> dict
     share = torch.tensor([width, height]) / torch.tensor([pixels.shape[3], pixels.shape[2]])
     x, y = (targets[index]["boxes"][largest, :2] * share).tolist()
     encoder, decoder = recording[-1].encoder[-1], recording[-1].decoder[-1]
+    box = cxcywh_to_xyxy(outputs["pred_boxes"][index, query]) * torch.tensor([width, height, width, height])
     best = postprocess(outputs, [target["size"] for target in targets], top_k=BEST_SHOWN)[index]
     return {
         "image": index,
         "object": int(largest),
-        "query": _looks(decoder, index, query),
+        "query": {**_looks(decoder, index, query), "box": rounded(box)},
         "pixel": _looks(encoder, index, token_at(encoder, x, y)),
         "best": rounded({name: best[name] for name in ("scores", "labels", "boxes")}),
     }

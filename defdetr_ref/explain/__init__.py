@@ -24,7 +24,7 @@ from defdetr_ref.explain.recording import (
     token_at,
     weight_outside,
 )
-from defdetr_ref.explain.sampling import plot_attention_pair, plot_sampling_points, select_points
+from defdetr_ref.explain.sampling import plot_attention_pair, plot_sampling_points, select_points, share_scale
 
 __all__ = [
     "OPERATORS",
@@ -41,6 +41,7 @@ __all__ = [
     "record",
     "save_explorer",
     "select_points",
+    "share_scale",
     "to_pixels",
     "token_at",
     "weight_outside",

@@ -30,7 +30,8 @@ from defdetr_ref.explain.style import (
 )
 
 SMALL_PANEL_INCHES = (2.3, 2.3)
-CURVE_INCHES = (4.6, 3.2)
+TITLE_INCHES = 0.4  # above a panel
+CURVE_INCHES = (3.7, 3.0)
 LEAST_AP_AXIS = 10  # per cent; the axis of a run that has learned nothing yet would end at 0.05
 
 
@@ -60,7 +61,9 @@ def plot_predictions(
             f"{len(images)}, {len(targets)} and {len(detections)}"
         )
     rows = -(-len(images) // pairs_per_row)
-    figure, axes = panels(rows, 2 * min(pairs_per_row, len(images)), SMALL_PANEL_INCHES)
+    width = SMALL_PANEL_INCHES[0]
+    tallest = max(rows / columns for rows, columns, _ in (displayable(image).shape for image in images))
+    figure, axes = panels(rows, 2 * min(pairs_per_row, len(images)), (width, width * tallest + TITLE_INCHES))
     pairs = axes.reshape(-1, 2)
     rows = zip(pairs, images, targets, detections, strict=False)  # the last row may be unfilled
     for (left, right), image, target, found in rows:

@@ -11,6 +11,7 @@ from itertools import zip_longest
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from PIL import Image
@@ -86,10 +87,26 @@ def plot_sampling_points(
         cross[:, 0], cross[:, 1], "+", color=REFERENCE_GREEN, markersize=11, markeredgewidth=2.5, zorder=4,
         gid="reference point", path_effects=[withStroke(linewidth=4.5, foreground="white")],
     )  # fmt: skip
-    bar = ax.figure.colorbar(dots, ax=ax, shrink=0.85, pad=0.02)
+    _add_bar(ax.figure, dots, [ax])
+    return ax.figure
+
+
+def share_scale(figure: Figure) -> Figure:
+    """All panels of `plot_sampling_points` get one scale of weights, up to the heaviest point, and one colour bar."""
+    panels_drawn = {ax: dots for ax in figure.axes for dots in ax.collections if dots.get_gid() == "sampling point"}
+    for dots in panels_drawn.values():
+        dots.colorbar.remove()
+    heaviest = max(dots.get_array().max() for dots in panels_drawn.values())
+    for dots in panels_drawn.values():
+        dots.set_clim(0, heaviest)
+    _add_bar(figure, dots, list(panels_drawn))
+    return figure
+
+
+def _add_bar(figure: Figure, dots: PathCollection, beside: Sequence[Axes]) -> None:
+    bar = figure.colorbar(dots, ax=beside, shrink=0.85, pad=0.02)
     bar.ax.tick_params(labelsize=FONT_SIZE - 2)
     bar.set_label("attention weight", fontsize=FONT_SIZE - 1, color=INK)
-    return ax.figure
 
 
 def panel_name(record: AttentionRecord) -> str:

@@ -27,6 +27,9 @@ REFERENCE_GREEN = "#009E73"  # the paper's green cross, in the palette's green
 WEIGHT_COLOURS = "cividis"  # light = much attention; the same order in grey and for colour-blind eyes
 INK = "#222222"
 FONT_SIZE = 9
+PAGE_INCHES = 7.4  # what the site's column holds at 100 dots an inch; a wider figure is shrunk there, text and all
+PALETTE = 256  # colours that a PNG of one byte a pixel can hold …
+PALETTE_ERROR = 0.5  # … and it is stored so if its channels are off by less than this of 255, on average
 
 # Of what is HTML: the colours of the page around it, which may be dark. The site has names for them, and JupyterLab
 # has; a page that has neither is light.
@@ -88,15 +91,29 @@ class ShownFigure(Figure):
     """A figure that a notebook displays by itself, without `%matplotlib inline`."""
 
     def _repr_png_(self) -> bytes:
-        content = io.BytesIO()
+        content, stored = io.BytesIO(), io.BytesIO()
         self.savefig(content, format="png")
-        return content.getvalue()
+        drawn = Image.open(content).convert("RGB")
+        few = drawn.quantize(PALETTE, dither=Image.Dither.NONE)
+        error = np.abs(np.asarray(few.convert("RGB"), float) - np.asarray(drawn, float)).mean()
+        (few if error < PALETTE_ERROR else drawn).save(stored, format="png", optimize=True)
+        return stored.getvalue()
 
 
 def panels(rows: int, columns: int, panel_size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
     """A figure with (rows, columns) axes of `panel_size` inches (width, height) each."""
     figure = ShownFigure(figsize=(columns * panel_size[0], rows * panel_size[1]), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def panels_on_a_page(count: int, panel_size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` axes of `panel_size` inches, in as many rows of one length as keep it on the page."""
+    rows = -(-count // max(1, int(PAGE_INCHES / panel_size[0])))
+    figure, axes = panels(rows, -(-count // rows), panel_size)
+    shown, left_over = axes.flat[:count], axes.flat[count:]
+    for ax in left_over:
+        ax.remove()
+    return figure, list(shown)
 
 
 def show_image(

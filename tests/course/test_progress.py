@@ -127,6 +127,9 @@ def test_each_notebook_begins_with_its_title_and_its_card(path):
     assert "".join(cells[0]["source"]).startswith(f"# {number} · ")
     assert f'exercises.card("{number}")' in "".join(cells[1]["source"])
     assert len(cells) <= 60, "a lesson has at most 60 cells"
+    longest = max(len("".join(cell["source"]).splitlines()) for cell in cells if cell["cell_type"] == "code")
+    assert longest <= 15, f"a cell has {longest} lines; at most 15 are seen at once"
+    assert path.stat().st_size < 1_000_000, "a notebook has at most 1 MB, outputs included"
 
 
 def test_lessons_are_the_notebooks_and_have_their_titles():

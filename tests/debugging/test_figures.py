@@ -37,7 +37,7 @@ def a_run(seed):
         "picture": {
             "object": 1,
             "query": {
-                "reference": [0.25, 0.5, 0.1, 0.2],
+                "reference": [0.25, 0.5, 0.1, 0.2], "box": [11.0, 18.0, 38.0, 33.0],
                 "locations": [[[[0.1, 0.2], [0.3, 1.2]]]], "weights": [[[0.75, 0.25]]],
             }
         },
@@ -53,18 +53,23 @@ def drawn(ax, gid):
     return [line.get_xydata().tolist() for line in ax.lines if line.get_gid() == gid]
 
 
+def panel_of(figure):
+    """The panels by what they show: `subplot_mosaic` names its axes."""
+    return {ax.get_label(): ax for ax in figure.axes}
+
+
 def test_the_case_is_drawn_over_the_healthy_runs(runs):
     figure = plot_run(a_run(3), runs, torch.zeros(3, 40, 80), BOXES)
-    axes = figure.axes
-    assert drawn(axes[1], "case") == [[[1, 4], [10, 3.5], [20, 3.25]]]  # loss_ce
-    assert [line[0] for line in drawn(axes[1], "healthy")] == [[1, 2], [1, 3], [1, 5]]
-    (curve,) = drawn(axes[4], "case")
+    axes = panel_of(figure)
+    assert drawn(axes["loss_ce"], "case") == [[[1, 4], [10, 3.5], [20, 3.25]]]  # loss_ce
+    assert [line[0] for line in drawn(axes["loss_ce"], "healthy")] == [[1, 2], [1, 3], [1, 5]]
+    (curve,) = drawn(axes["ap"], "case")
     assert curve == [[1, pytest.approx(13)], [2, pytest.approx(23)]]
 
 
 def test_ap_is_told_in_several_ways(runs):
     assert list(aps_of(runs[0])) == ["all", "small", "medium", "large", "any class", "alone", "layer 1", "layer 2"]
-    ax = plot_run(runs[1], runs[:1], torch.zeros(3, 40, 80), BOXES).axes[5]
+    ax = panel_of(plot_run(runs[1], runs[:1], torch.zeros(3, 40, 80), BOXES))["aps"]
     (dots,) = drawn(ax, "case")
     assert [x for x, _ in dots][::-1] == pytest.approx(list(aps_of(runs[1]).values()))
     assert [label.get_text() for label in ax.get_yticklabels()][::-1] == list(aps_of(runs[1]))
@@ -73,22 +78,23 @@ def test_ap_is_told_in_several_ways(runs):
 def test_a_gradient_of_zero_is_seen_at_the_edge(runs):
     broken = copy.deepcopy(runs[0])
     broken["steps"]["gradients"]["queries"][0] = 0.0
-    ax = plot_run(broken, runs, torch.zeros(3, 40, 80), BOXES).axes[6]
+    ax = panel_of(plot_run(broken, runs, torch.zeros(3, 40, 80), BOXES))["gradients"]
     (dots,) = drawn(ax, "case")
     assert sorted(x for x, _ in dots) == [LEAST_NORM, 1.0] and ax.get_xscale() == "log"
 
 
 def test_points_are_drawn_in_pixels_by_weight(runs):
-    ax = plot_run(runs[0], runs, torch.zeros(3, 40, 80), BOXES).axes[7]
+    ax = panel_of(plot_run(runs[0], runs, torch.zeros(3, 40, 80), BOXES))["look"]
     (points,) = (one for one in ax.collections if one.get_gid() == "points")
     torch.testing.assert_close(
         torch.tensor(points.get_offsets().tolist()), torch.tensor([[8.0, 8.0], [24.0, 48.0]]), rtol=0, atol=1e-4
     )
     large, small = points.get_sizes()
     assert large == pytest.approx(3 * small)
-    (box,) = (patch for patch in ax.patches if patch.get_width() == 30)
-    assert (*box.get_xy(), box.get_height()) == (10, 20, 15)
-    assert ax.get_xlabel() == "of all weight, 7 % is outside"
+    truth, predicted = ax.patches
+    assert (*truth.get_xy(), truth.get_width(), truth.get_height()) == (10, 20, 30, 15)
+    assert (*predicted.get_xy(), predicted.get_width(), predicted.get_height()) == (11, 18, 27, 15)
+    assert ax.get_xlabel().endswith("of all weight, 7 % is outside")
 
 
 def test_the_table_has_the_healthy_range_and_each_case(runs):

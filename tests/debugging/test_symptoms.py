@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from defdetr_ref.boxes import cxcywh_to_xyxy
 from defdetr_ref.data.coco import collate
 from defdetr_ref.debugging.images import SizedShapes
 from defdetr_ref.debugging.runs import new_model, quick_settings
@@ -123,6 +124,9 @@ def test_a_perfect_detector_is_judged_so(dataset):
 
 def test_the_picture_is_of_the_largest_object(model, dataset):
     shown = picture(model, dataset, images=4, index=2)
+    images, mask, _ = collate([dataset[index] for index in range(4)])
+    with evaluation_mode(model):
+        outputs = model(images, mask)
     _, target = dataset[2]
     assert shown["image"] == 2
     assert shown["object"] == int(target["boxes"][:, 2:].prod(-1).argmax())
@@ -130,6 +134,9 @@ def test_the_picture_is_of_the_largest_object(model, dataset):
     assert query.shape == (2, 3, 4) and query.sum().item() == pytest.approx(2, abs=1e-2)
     assert torch.tensor(shown["query"]["locations"]).shape == (2, 3, 4, 2)
     height, width = target["size"]
+    shares = torch.tensor(shown["query"]["box"]) / torch.tensor([width, height, width, height])
+    distances = (cxcywh_to_xyxy(outputs["pred_boxes"][2]) - shares).abs().amax(-1)
+    assert (distances < 1e-3).sum() == 1  # one query's prediction, in pixels of its own image
     place = torch.tensor(shown["pixel"]["reference"]) * 96
     wanted = target["boxes"][shown["object"], :2] * torch.tensor([width, height])
     assert (place - wanted).abs().max() <= 4.1  # the middle of a cell of 8 px

@@ -5,8 +5,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from defdetr_ref.explain import plot_attention_pair, plot_sampling_points
-from defdetr_ref.explain.style import displayable, region_around
+from defdetr_ref.explain import plot_attention_pair, plot_sampling_points, share_scale
+from defdetr_ref.explain.style import displayable, panels, region_around
 from tests.explain.records import HEADS, HEIGHT, LEVELS, POINTS, WIDTH, artists, corners
 
 
@@ -29,6 +29,17 @@ def test_heavier_points_are_lighter_in_colour(record, image):
     luminance = dots.get_facecolors()[:, :3] @ [0.299, 0.587, 0.114]
     assert (np.diff(luminance) >= -1e-3).all() and luminance[-1] > luminance[0] + 0.2
     assert dots.norm.vmin == 0 and dots.norm.vmax == pytest.approx(dots.get_array().max())
+
+
+def test_panels_share_the_heaviest_points_scale_and_one_bar(record, image):
+    figure, (axes,) = panels(1, 2, (3.0, 2.0))
+    heaviest = [record.attention_weights[0, query].max().item() for query in (0, 3)]
+    for ax, query in zip(axes, (0, 3), strict=True):
+        plot_sampling_points(record, query, image, ax=ax)
+    assert share_scale(figure) is figure
+    limits = [artists(ax, "sampling point")[0].get_clim() for ax in axes]
+    assert limits == [(0, pytest.approx(max(heaviest)))] * 2 and heaviest[0] != heaviest[1]
+    assert len(figure.axes) == 3
 
 
 def test_the_cross_marks_the_reference_in_front_of_the_points(record, image):

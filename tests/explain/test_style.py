@@ -9,7 +9,15 @@ import torch
 from PIL import Image
 
 from defdetr_ref.explain import plot_sampling_points
-from defdetr_ref.explain.style import INK, displayable, region_around, text_colour
+from defdetr_ref.explain.style import (
+    INK,
+    PAGE_INCHES,
+    displayable,
+    panels,
+    panels_on_a_page,
+    region_around,
+    text_colour,
+)
 from tests.explain.records import HEIGHT, WIDTH
 
 
@@ -42,6 +50,30 @@ def test_text_is_readable_on_its_plate():
 def test_a_notebook_shows_a_figure_by_itself(record, image):
     png = plot_sampling_points(record, 0, image)._repr_png_()
     assert Image.open(io.BytesIO(png)).format == "PNG"
+
+
+def stored(figure):
+    return Image.open(io.BytesIO(figure._repr_png_()))
+
+
+def test_a_drawing_is_stored_in_one_byte_a_pixel_and_a_photograph_is_not():
+    figure, ((ax,),) = panels(1, 1, (3.0, 2.0))
+    ax.plot([0, 1], [0, 1])
+    drawing = stored(figure)
+    assert (drawing.mode, drawing.size) == ("P", (300, 200))
+    assert drawing.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+    ax.imshow(np.random.default_rng(0).random((100, 150, 3)), aspect="auto")
+    assert stored(figure).mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "rows"), [(1, 3.0, [1]), (3, 2.4, [3]), (4, 2.4, [2, 2]), (5, 2.4, [3, 2]), (2, 9.0, [1, 1])]
+)
+def test_panels_break_into_rows_that_fit_the_page(count, width, rows):
+    figure, axes = panels_on_a_page(count, (width, 2.0))
+    assert len(axes) == len(figure.axes) == count and figure.get_figheight() == 2.0 * len(rows)
+    assert figure.get_figwidth() <= max(PAGE_INCHES, width)
+    assert [sum(ax.get_subplotspec().rowspan.start == row for ax in axes) for row in range(len(rows))] == rows
 
 
 def test_pyplot_keeps_no_figure(record, image):

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from defdetr_ref.course.card import Card, Progress
-from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, call, name_of, trial
+from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, WrongDtype, call, name_of, trial
 from defdetr_ref.course.exercises.checking import expect_close, expect_equal, expect_predictions, expect_same
 from defdetr_ref.course.exercises.exercise import Exercise, Mistake, rewritten
 from defdetr_ref.course.lessons import LESSONS
@@ -138,7 +138,7 @@ def hint_for(exercise: Exercise, answer: Any, wrong: WrongAnswer) -> str:
                 return mistake.hint
         except Exception:  # another mistake
             continue
-    return exercise.hint
+    return "" if isinstance(wrong, WrongDtype) else exercise.hint
 
 
 def _alike(mine: Any, theirs: Any) -> bool:

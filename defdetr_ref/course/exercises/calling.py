@@ -50,6 +50,10 @@ class Stopped(WrongAnswer):
     """One that did not come to its end."""
 
 
+class WrongDtype(WrongAnswer):
+    """Of numbers that may be right: the exercise's own hint, which says how to come to them, would lead astray."""
+
+
 class TooSlow(Exception):
     """Raised inside an answer that is at work for too long."""
 

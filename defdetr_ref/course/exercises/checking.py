@@ -12,7 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from defdetr_ref.course.exercises.calling import Stopped, WrongAnswer, call, copied, not_contiguous, parameters_of
+from defdetr_ref.course.exercises.calling import (
+    Stopped,
+    WrongAnswer,
+    WrongDtype,
+    call,
+    copied,
+    not_contiguous,
+    parameters_of,
+)
 
 FEW = 4  # so many numbers are shown all; of more, only the one that is farthest off
 DIGITS = (4, 7, 17)  # the fewest that tell two numbers apart are shown
@@ -72,13 +80,14 @@ def expect_close(yours: Any, expected: Any, what: str, *, rtol: float = 1e-4, at
     if isinstance(expected, tuple | list):
         _expect_length(yours, expected, what)
         for index, (mine, right) in enumerate(zip(yours, expected, strict=True)):
-            expect_close(mine, right, f"{what}, number {index + 1} of {len(expected)},", rtol=rtol, atol=atol)
+            name = f"{_before_colon(what)}, number {index + 1} of {len(expected)},"
+            expect_close(mine, right, name, rtol=rtol, atol=atol)
         return
     mine, right = _as_tensor(yours, expected, what), torch.as_tensor(expected).detach().cpu()
     if mine.shape != right.shape:
         raise WrongAnswer(f"{what} has shape {tuple(mine.shape)}, expected {tuple(right.shape)}")
     if isinstance(expected, Tensor | np.ndarray) and mine.dtype != right.dtype:  # the notebook goes on with it
-        raise WrongAnswer(f"{what} has dtype {_dtype(mine)}, expected {_dtype(right)}")
+        raise WrongDtype(f"{what} has dtype {_dtype(mine)}, expected {_dtype(right)}")
     nans = int((mine.isnan() & ~right.isnan()).sum())
     if nans:
         raise WrongAnswer(f"{_before_colon(what)}: {nans} of {mine.numel()} numbers are NaN, expected none")

@@ -27,6 +27,7 @@ PLACES = (
     (7.2, 1.5),
     (2.5, -3.0),
     (1.5, 4.4),
+    (1 / 3, 0.1234),  # more decimals than one would round to
 )  # x, y in pixels
 ON_ROWS = ((1.3, 1.0), (0.6, 0.0), (-0.4, 1.0), (3.8, 3.0), (2.5, -1.0))  # y is a whole number …
 ON_CENTRES = ((1.0, 0.0), (0.0, 0.0), (2.0, 1.0), (1.0, 0.6), (5.0, 3.0), (-1.0, 1.0), (3.0, 2.0))  # … or x, or both

@@ -54,28 +54,27 @@ def examine_block(answer: Callable, right: Callable) -> None:
         (True, (2, 5), 3),
         (False, (2, 5), 3),
     ):
-        reference, deltas = torch.rand(*shape, 4), [torch.randn(*shape, 4, requires_grad=True) for _ in range(layers)]
+        reference = torch.rand(*shape, 4, requires_grad=True)
+        deltas = [torch.randn(*shape, 4, requires_grad=True) for _ in range(layers)]
         yours = call(partial(answer, reference, deltas, block))
         expected = right(reference, deltas, block)
         expect_close(yours, expected, f"boxes with block={block}")
         for layer, (mine, theirs) in enumerate(zip(yours, expected, strict=True), start=1):
             what = f"with block={block}, the gradient of box {layer}"
-            for number, pair in enumerate(
-                zip(gradients(mine, deltas, what), gradients(theirs, deltas, what), strict=True), start=1
-            ):
-                expect_close(*pair, f"{what} at correction {number}")
+            wanted = [*deltas, reference]
+            places = [*(f"at correction {number + 1}" for number in range(layers)), "at the first reference"]
+            pairs = zip(gradients(mine, wanted, what), gradients(theirs, wanted, what), strict=True)
+            for place, pair in zip(places, pairs, strict=True):
+                expect_close(*pair, f"{what} {place}")
 
 
-def gradients(box: Tensor, deltas: list[Tensor], what: str) -> list[Tensor]:
-    """Of the box at every correction, zero where none arrives."""
+def gradients(box: Tensor, inputs: list[Tensor], what: str) -> list[Tensor]:
+    """Of the box at every input, zero where none arrives."""
     if not box.requires_grad:
         raise WrongAnswer(
             f"{what} is missing: the box or its own correction was detached, so the correction learns nothing", ""
         )
-    found = torch.autograd.grad(box.sum(), deltas, retain_graph=True, allow_unused=True)
-    return [
-        torch.zeros_like(delta) if gradient is None else gradient for delta, gradient in zip(deltas, found, strict=True)
-    ]
+    return list(torch.autograd.grad(box.sum(), inputs, retain_graph=True, allow_unused=True, materialize_grads=True))
 
 
 CORRECTION = Exercise(

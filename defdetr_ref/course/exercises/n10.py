@@ -77,6 +77,7 @@ SCENES = (
     (EXACTLY_HALF, {3: [[0, 0, 20, 20]]}),
     (TAKES_THE_SECOND_BEST, BESIDE),
     (LEAVES_THE_FIRST, BESIDE),
+    (TAKES_THE_SECOND_BEST, BESIDE | {5: [[0, 0, 9, 9]]}),  # an image in which nothing was detected
     (SMALL_DETECTIONS, SMALL_TRUTH),
     ([], BESIDE),
 )

@@ -18,6 +18,7 @@ def examine_entropy(answer: Callable, right: Callable) -> None:
         expect_same(answer, right, (peaked,), f"the entropy of peaked attention {what}")
         short = 0.8 * peaked  # some of the points lie outside the image
         expect_same(answer, right, (short,), f"the entropy of rows that sum to 0.8 {what}")
+        expect_same(answer, right, (torch.zeros(shape),), f"the entropy of rows of zeros {what}")
         single = torch.zeros(shape)
         single[..., 1] = 1.0
         expect_same(answer, right, (single,), f"the entropy of attention to one token {what}")

@@ -49,6 +49,7 @@ def examine_lines(answer: Callable, right: Callable) -> None:
         "in turns from two places": torch.where(thread % 2 == 0, 4 * thread, 4096 + 4 * thread),
         "with every third thread idle (-1)": idle,
         "with all threads idle (-1)": torch.full((WARP,), -1),
+        "each 64 bytes further, from 2**33 on": 2**33 + 64 * thread,
         "anywhere in 4 kB": 4 * torch.randint(1024, (WARP,)),
     }
     for name, addresses in cases.items():

@@ -21,7 +21,7 @@ TELLING = {  # case → where to look, which fits its symptom and does not name 
     "A": "one group of gradients stands out at the very first step: what is between those parts and the loss?",
     "B": "compare the loss with the AP, and the AP with that where any class will do.",
     "C": "how much of the attention reads anything at all, and what can a query know then?",
-    "D": "the points are gathered about their reference, but where is that? The encoder's gradients are hardly off.",
+    "D": "points gather about the reference, and the query's box is elsewhere. The encoder's gradients hardly differ.",
     "E": "one of the loss terms takes values that it cannot have.",
     "F": "the points come near the object, but too low; and images that are alone have a smaller loss, not a larger.",
     "G": "the first step's gradients fall short most of all in the encoder, and no level is preferred: what is read?",

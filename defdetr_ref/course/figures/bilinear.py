@@ -12,7 +12,7 @@ from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, ShownFigure, pa
 from defdetr_ref.ops.loops import corners
 
 SURFACE_INCHES = (5.6, 4.2)
-ROW_PANEL_INCHES = (4.4, 2.9)
+ROW_PANEL_INCHES = (3.7, 2.9)
 PER_PIXEL = 8  # points of the surface drawn for each pixel, along x and along y
 BEYOND = 2  # pixels shown outside the first and the last pixel centre; from 1 on, all is zero
 COLOURS = "cividis"

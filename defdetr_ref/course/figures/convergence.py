@@ -8,7 +8,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from defdetr_ref.explain.style import OKABE_ITO, finish_chart, panels
+from defdetr_ref.explain.style import FONT_SIZE, OKABE_ITO, PAGE_INCHES, finish_chart, panels, panels_on_a_page
 from defdetr_ref.studies.ablation import CLAIMS, Claim, difference
 from defdetr_ref.studies.analysis import PER_CENT, by_seed, last_per_cent
 from defdetr_ref.studies.finer_maps import CASES
@@ -52,10 +52,11 @@ def models_of(runs: Runs) -> list[str]:
 
 def plot_ap(runs: Runs, names: Mapping[str, str] = {"AP": "AP"}) -> Figure:
     """AP by epoch in per cent, a panel for each of `names` (key of the records -> title), all on one scale."""
-    figure, axes = panels(1, len(names), PANEL_INCHES)
+    figure, axes = panels(1, len(names), (min(PANEL_INCHES[0], PAGE_INCHES / len(names)), PANEL_INCHES[1]))
     for ax, (name, title) in zip(axes[0], names.items(), strict=True):
         _draw_models(ax, runs, lambda row, name=name: None if row.get(name) is None else PER_CENT * row[name])
         finish_chart(ax, f"{title}, %", "epoch")
+    _share_legend(figure)
     highest = max(LEAST_AP_AXIS, *(ax.get_ylim()[1] for ax in axes[0]))
     for ax in axes[0]:
         ax.set_ylim(0, highest)
@@ -87,6 +88,7 @@ def plot_focus(runs: Runs, what: str = "entropy") -> Figure:
         _draw_models(ax, runs, lambda row, part=part: float(np.mean(row[f"{part}_{what}"])))
         finish_chart(ax, f"{part}: {'entropy / log S' if what == 'entropy' else 'spread, sides of the image'}", "epoch")
         ax.set_ylim(0, 1.05 if what == "entropy" else None)
+    _share_legend(figure)
     return figure
 
 
@@ -97,8 +99,8 @@ def plot_search(runs: Runs) -> Figure:
     """
     rates_chosen = best_rates(runs)
     chosen = {model: rates_chosen[model] for model in models_of(runs) if model in rates_chosen}
-    figure, axes = panels(1, len(chosen), PANEL_INCHES)
-    for ax, (model, rate) in zip(axes[0], chosen.items(), strict=True):
+    figure, axes = panels_on_a_page(len(chosen), PANEL_INCHES)
+    for ax, (model, rate) in zip(axes, chosen.items(), strict=True):
         colour, marker = STYLES[model]
         found = sorted(
             (one["run"]["lr"], last_per_cent(one))
@@ -148,6 +150,14 @@ def plot_finer_maps(content: Mapping[str, Any]) -> Figure:
         ax.set_yscale("log")
         finish_chart(ax, title, "tokens")
     return figure
+
+
+def _share_legend(figure: Figure) -> None:
+    """One legend below all panels, where it hides no curve."""
+    for ax in figure.axes:
+        ax.get_legend().remove()
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, fontsize=FONT_SIZE - 1, frameon=False)
 
 
 def _draw_models(ax: Axes, runs: Runs, read: Callable[[Mapping[str, Any]], float | None]) -> None:

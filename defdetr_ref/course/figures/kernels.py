@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, panels, text_colour
 
-CELL_INCHES = (0.52, 0.15)
+CELL_INCHES = (0.46, 0.16)
 MARGIN_INCHES = (0.75, 0.7)
 MOST_COLUMNS = 24  # more would not be readable
 ROOM_BELOW = 1.4  # rows, for the number of lines
@@ -43,7 +43,7 @@ def plot_warp(
     ax.set_yticks([*(row + 0.5 for row in labelled), rows + ROOM_BELOW / 2], names)
     ax.set_xticks([column + 0.5 for column in range(len(steps))], [step.first.array for step in steps])
     ax.xaxis.tick_top()
-    ax.tick_params(labelsize=FONT_SIZE - 3, length=0)
+    ax.tick_params(labelsize=FONT_SIZE - 2, length=0)
     for label in ax.get_xticklabels():
         label.set(rotation=30, horizontalalignment="left")
     ax.set_ylabel("thread", fontsize=FONT_SIZE - 1)
@@ -56,7 +56,7 @@ def _draw_step(ax: Axes, column: int, step: Step, rows: int) -> None:
         line = access.address // LINE_BYTES
         colour = OKABE_ITO[line % len(OKABE_ITO)]
         ax.add_patch(Rectangle((column + 0.03, lane), 0.94, 1, color=colour, linewidth=0, gid=f"line {line}"))
-        ax.text(column + 0.5, lane + 0.52, _shown(access.value), fontsize=FONT_SIZE - 4, color=text_colour(colour),
+        ax.text(column + 0.5, lane + 0.52, _shown(access.value), fontsize=FONT_SIZE - 2, color=text_colour(colour),
                 horizontalalignment="center", verticalalignment="center", gid=f"value {column} {lane}")  # fmt: skip
     ax.text(column + 0.5, rows + ROOM_BELOW / 2, str(len(step.lines)), fontsize=FONT_SIZE - 1, color=INK, weight="bold",
             horizontalalignment="center", verticalalignment="center", gid="lines")  # fmt: skip

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from defdetr_ref.explain.recording import AttentionRecord
 from defdetr_ref.explain.sampling import PANEL_INCHES as IMAGE_INCHES
-from defdetr_ref.explain.sampling import Picture, plot_sampling_points
+from defdetr_ref.explain.sampling import Picture, plot_sampling_points, share_scale
 from defdetr_ref.explain.style import INK, OKABE_ITO, displayable, finish_chart, panels, region_around
 from defdetr_ref.training import TrainConfig, lr_factor
 
@@ -87,6 +87,8 @@ def plot_points_over_time(
 ) -> Figure:
     """One object's query at several moments of a training: its sampling points and its box, with the image around it.
 
+    All moments show the same part of the image, which holds all boxes, and share one scale of weights.
+
     records: of the same decoder layer. queries: the query that answers for the object at each moment. boxes: xyxy in
     pixels of the image. Raises ValueError unless all four are equally many.
     """
@@ -96,7 +98,7 @@ def plot_points_over_time(
             f"{len(records)}, {len(queries)}, {len(titles)} and {len(boxes)}"
         )
     figure, axes = panels(1, len(records), IMAGE_INCHES)
+    region = region_around(boxes, *displayable(image).shape[:2])
     for ax, record, query, title, box in zip(axes[0], records, queries, titles, boxes, strict=True):
-        region = region_around(box[None], *displayable(image).shape[:2])
         plot_sampling_points(record, query, image, ax=ax, title=title, boxes=box[None], region=region)
-    return figure
+    return share_scale(figure)

@@ -27,7 +27,7 @@ from defdetr_ref.losses import focal_loss
 from defdetr_ref.matching import Assignment
 
 IMAGE_INCHES = (3.6, 2.9)
-CURVE_INCHES = (4.2, 3.2)
+CURVE_INCHES = (3.7, 3.2)
 CELL_INCHES = 0.62
 NOBODY = "#888888"  # colour of a query that no object is matched to
 MATRIX_COLOURS = "cividis_r"  # dark = dear

@@ -11,13 +11,15 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, panels_on_a_page
 
 HEAD_COLOURS = (*OKABE_ITO, "#999999")  # one for each of eight heads
-PANEL_INCHES = (2.7, 2.9)
+PANEL_INCHES = (2.45, 2.6)
+MOST_TICKS = 7  # along each side
 MARGIN = 0.8  # pixels between the outermost point and the frame
 DECIMALS = 3  # places that agree to a thousandth of a pixel are one place
 FRAME = "#BBBBBB"
@@ -30,11 +32,13 @@ def plot_offsets(offsets: Mapping[str, Float[Tensor, "head point 2"]]) -> Figure
     """
     if not offsets:
         raise ValueError("plot_offsets: there is nothing to draw; give at least one set of offsets (head, point, 2)")
-    figure, axes = panels(1, len(offsets), PANEL_INCHES)
+    figure, axes = panels_on_a_page(len(offsets), PANEL_INCHES)
     reach = max(heads.detach().abs().max().item() for heads in offsets.values()) + MARGIN
-    for ax, (title, heads) in zip(axes[0], offsets.items(), strict=True):
+    for ax, (title, heads) in zip(axes, offsets.items(), strict=True):
         _draw_heads(ax, heads.detach(), torch.zeros(2))
         ax.set(xlim=(-reach, reach), ylim=(reach, -reach))
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(MaxNLocator(MOST_TICKS, integer=True))
         _label(ax, title, "offset x, pixels", "offset y, pixels")
     return figure
 
@@ -55,8 +59,8 @@ def plot_places(
             "plot_places: locations and references must have the same entries, at least one; got "
             f"{list(locations)} and {list(references)}"
         )
-    figure, axes = panels(1, len(locations), (PANEL_INCHES[0] * 1.15, PANEL_INCHES[1]))
-    for ax, (title, places) in zip(axes[0], locations.items(), strict=True):
+    figure, axes = panels_on_a_page(len(locations), PANEL_INCHES)
+    for ax, (title, places) in zip(axes, locations.items(), strict=True):
         frame = Rectangle((0, 0), width, height, facecolor="#F2F2F2", edgecolor=INK, linewidth=1.2, gid="map", zorder=0)
         ax.add_patch(frame)
         _draw_heads(ax, to_pixels(places.detach(), height, width), to_pixels(references[title], height, width))

@@ -23,7 +23,7 @@ from defdetr_ref.explain.style import (
 )
 from defdetr_ref.positions import SpatialShapes, split_levels
 
-PANEL_INCHES = (3.0, 2.4)
+PANEL_INCHES = (2.45, 2.2)
 GRID_BRIGHTNESS = 0.55  # of the image below the dots
 USABLE, UNUSABLE = OKABE_ITO[3], OKABE_ITO[5]  # yellow, vermilion
 HEAT_COLOURS = "cividis"
@@ -74,18 +74,20 @@ def plot_heat_map(
     chosen: Float[Tensor, "query 4"],
     truth: Float[Tensor, "n 4"],
 ) -> Figure:
-    """From scores to boxes: the true boxes, the foreground score on each level, and the chosen proposals' boxes.
+    """Above, the true boxes and those of the chosen proposals; below, the foreground score on each level.
 
     image: without padding. scores: foreground probability of every token. chosen, truth: cxcywh in [0, 1]. All levels
     share one colour scale, from 0 to 1.
     """
     height, width = displayable(image).shape[:2]
-    figure, axes = panels(1, len(spatial_shapes) + 2, PANEL_INCHES)
-    first, *middle, last = axes[0]
+    figure, (above, below) = panels(2, max(2, len(spatial_shapes)), PANEL_INCHES)
+    for ax in (*above[2:], *below[len(spatial_shapes) :]):
+        ax.remove()
+    first, last = above[:2]
     show_image(first, image, "true boxes")
     _draw_boxes(first, truth, (height, width), gid="truth")
     heat_maps = split_levels(scores[None], spatial_shapes)
-    for level, (ax, heat_map) in enumerate(zip(middle, heat_maps, strict=True)):
+    for level, (ax, heat_map) in enumerate(zip(below, heat_maps, strict=False)):
         grid = rearrange(heat_map[0], "(height width) -> height width", height=spatial_shapes[level][0])
         heat = ax.imshow(
             grid.numpy(), extent=(0, width, height, 0), cmap=HEAT_COLOURS, vmin=0, vmax=1, interpolation="nearest",
@@ -93,7 +95,9 @@ def plot_heat_map(
         )  # fmt: skip
         ax.set(xticks=[], yticks=[])
         ax.set_title(f"score on level {level}", fontsize=FONT_SIZE, color=INK)
-    figure.colorbar(heat, ax=middle, shrink=0.7, pad=0.02).ax.tick_params(labelsize=FONT_SIZE - 2)
+    figure.colorbar(heat, ax=list(below[: len(spatial_shapes)]), shrink=0.8, pad=0.02).ax.tick_params(
+        labelsize=FONT_SIZE - 2
+    )
     show_image(last, image, f"the {len(chosen)} best become queries")
     _draw_boxes(last, chosen, (height, width), gid="box")
     return figure

@@ -11,13 +11,14 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, INK, REFERENCE_GREEN, WEIGHT_COLOURS, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, REFERENCE_GREEN, WEIGHT_COLOURS, panels_on_a_page
 from defdetr_ref.positions import SpatialShapes
 
-PANEL_INCHES = (2.8, 2.6)
+PANEL_INCHES = (3.2, 2.5)
 CELL_EDGE = "#C8C8C8"
 PADDING_GREY = "#D9D9D9"
-BEYOND = 0.25  # of the level, shown around it; points farther out are not seen, only counted by `level_facts`
+BEYOND = 0.25  # of the level, shown around it; points farther out are not drawn, only counted below the level
+DOT_AREA, DOT_EDGE = 22, 0.6  # points² and points
 ON_THE_EDGE = 1e-3  # pixels; a point this close to the frame counts as inside, whatever the rounding
 MOST_LINES = 40  # grids with more cells on a side would be solid grey
 
@@ -31,6 +32,8 @@ def plot_levels(
 ) -> Figure:
     """One query on all levels, a panel for each, all of one size: the grid of its pixels, and the points read there.
 
+    A point farther out than `BEYOND` is counted below its level and not drawn.
+
     locations, references: x, y in [0, 1] of the padded level. weights: give the points their colour, on one scale for
     all panels. valid_ratios: (x, y), the share of each level that is image; the rest is hatched as padding.
 
@@ -40,16 +43,21 @@ def plot_levels(
         raise ValueError(
             f"plot_levels: {len(references)} levels have points, but spatial_shapes has {len(spatial_shapes)} entries"
         )
-    figure, axes = panels(1, len(spatial_shapes), PANEL_INCHES)
+    figure, axes = panels_on_a_page(len(spatial_shapes), PANEL_INCHES)
     ratios = torch.ones(len(spatial_shapes), 2) if valid_ratios is None else valid_ratios
     heaviest = weights.detach().max().item()
-    for level, (ax, (height, width)) in enumerate(zip(axes[0], spatial_shapes, strict=True)):
+    for level, (ax, (height, width)) in enumerate(zip(axes, spatial_shapes, strict=True)):
         draw_grid(ax, height, width, ratios[level].tolist())
         points = to_pixels(locations.detach()[:, level].flatten(0, 1), height, width).numpy()
+        beyond = BEYOND * np.array([width, height]) + ON_THE_EDGE
+        near = ((points >= -beyond) & (points <= np.array([width, height]) + beyond)).all(-1)
         ax.scatter(
-            *points.T, c=weights.detach()[:, level].flatten().numpy(), cmap=WEIGHT_COLOURS, s=22, vmin=0, vmax=heaviest,
-            edgecolors=INK, linewidths=0.6, zorder=3, gid="sampling point",
+            *points.T, c=weights.detach()[:, level].flatten().numpy(), cmap=WEIGHT_COLOURS, vmin=0, vmax=heaviest,
+            s=DOT_AREA * near, edgecolors=INK, linewidths=DOT_EDGE * near, zorder=3, clip_on=False,
+            gid="sampling point",
         )  # fmt: skip
+        if not near.all():
+            ax.set_xlabel(f"and {(~near).sum()} farther out", fontsize=FONT_SIZE - 1, color=INK)
         cross = to_pixels(references[level : level + 1].detach(), height, width).numpy()
         style = dict(color=REFERENCE_GREEN, markersize=11, markeredgewidth=2.5)
         ax.plot(*cross.T, "+", **style, zorder=4, gid="reference point")

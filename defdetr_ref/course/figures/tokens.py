@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from defdetr_ref.explain.sampling import Picture
 from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, displayable, draw_box, panels, show_image
 
-PANEL_INCHES = (2.8, 2.4)
+PANEL_INCHES = (2.45, 2.2)
 BRIGHTNESS = 0.75
 CELL_COLOUR, BOX_COLOUR = OKABE_ITO[3], OKABE_ITO[5]
 

@@ -67,6 +67,11 @@ def test_a_wrong_answer_is_told_with_the_hint():
     )
 
 
+def test_another_dtype_is_told_without_the_hint_to_the_numbers():
+    with pytest.raises(exercises.WrongAnswer, match="expected float32$"):
+        exercises.check("98-double", lambda numbers: (2 * numbers).double())
+
+
 def test_a_sentence_that_ends_already_gets_no_second_stop():
     with pytest.raises(WrongAnswer, match=r"<lambda> returned None: is a `return` missing\? Hint: Twice one is two\.$"):
         check("98-double", lambda numbers: None)

@@ -93,6 +93,13 @@ def test_focus_is_the_mean_of_the_layers_from_epoch_zero():
     assert "spread" in spread.get_title() and "entropy" in decoder.get_title()
 
 
+def test_one_legend_for_all_panels():
+    for figure in (plot_ap_by_size(RUNS), plot_focus(RUNS)):
+        (legend,) = figure.legends
+        assert [text.get_text() for text in legend.get_texts()] == ["Deformable DETR", "DETR, stride 16"]
+        assert all(ax.get_legend() is None for ax in figure.axes)
+
+
 def test_models_that_were_not_run_are_left_out():
     assert models_of(RUNS) == ["deformable", "detr-16"]
 

@@ -63,8 +63,8 @@ def test_the_title_is_the_area_of_the_shaded_curve():
     assert len(drawn(ax, "area")) == 1
 
 
-def a_record(shift: float) -> AttentionRecord:
-    weights = torch.full((2, 5, 3, 2, 4), 1 / 8)
+def a_record(shift: float, weight: float = 1 / 8) -> AttentionRecord:
+    weights = torch.full((2, 5, 3, 2, 4), weight)
     locations = torch.full((2, 5, 3, 2, 4, 2), 0.25) + shift * torch.arange(5)[:, None, None, None, None]
     references = torch.full((2, 5, 2, 4), 0.5)
     name, shapes = "decoder.layers.0.cross_attention", ((4, 6), (2, 3))
@@ -74,15 +74,18 @@ def a_record(shift: float) -> AttentionRecord:
 def test_points_of_each_moment_are_those_of_its_query():
     image = torch.randn(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(4))
     boxes = torch.tensor([[5.0, 6.0, 30.0, 20.0], [15.0, 6.0, 40.0, 20.0]])
-    records = [a_record(0.0), a_record(0.1)]
+    records = [a_record(0.0), a_record(0.1, weight=0.5)]
     figure = plot_points_over_time(records, [1, 3], image, titles=["before", "after"], boxes=boxes)
     before, after = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
     assert [before.get_title(), after.get_title()] == ["before", "after"]
+    (first_dots,), (last_dots,) = drawn(before, "sampling point"), drawn(after, "sampling point")
+    assert first_dots.get_clim() == last_dots.get_clim() == (0, pytest.approx(0.5))  # the heavier moment's
+    assert before.get_xlim() == after.get_xlim() and before.get_ylim() == after.get_ylim()
     for ax, share, left in ((before, 0.25, 5), (after, 0.55, 15)):
         (dots,), (box,) = drawn(ax, "sampling point"), drawn(ax, "box")
         np.testing.assert_allclose(dots.get_offsets(), np.tile([share * WIDTH, share * HEIGHT], (24, 1)), rtol=1e-5)
         assert box.get_x() == left
-        assert ax.get_xlim()[1] - ax.get_xlim()[0] == pytest.approx(40)  # 1.6 times the box
+        assert ax.get_xlim()[1] - ax.get_xlim()[0] == pytest.approx(56)  # 1.6 times what both boxes take up
 
 
 def test_unequal_numbers_of_moments_are_refused():

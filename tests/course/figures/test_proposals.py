@@ -75,12 +75,13 @@ def test_a_heat_map_shows_each_level_and_the_boxes(image):
     truth = torch.tensor([[0.5, 0.5, 0.25, 0.5]])
     figure = plot_heat_map(image, scores, SHAPES, chosen, truth)
     shown = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
-    maps = [drawn(ax, "heat map")[0] for ax in shown[1:4]]
+    assert len(shown) == 2 + len(SHAPES)  # no empty panel
+    maps = [drawn(ax, "heat map")[0] for ax in shown[2:]]
     assert [grid.get_array().shape for grid in maps] == SHAPES
     assert [grid.get_clim() for grid in maps] == [(0, 1)] * 3
     np.testing.assert_allclose(maps[1].get_array()[2, 1], 71 / 80, rtol=1e-6)
     assert all(grid.get_extent() == [0, WIDTH, HEIGHT, 0] for grid in maps)
-    (true_box,), boxes = drawn(shown[0], "truth"), drawn(shown[-1], "box")
+    (true_box,), boxes = drawn(shown[0], "truth"), drawn(shown[1], "box")
     np.testing.assert_allclose([true_box.get_x(), true_box.get_y()], [30, 12], rtol=1e-5)
     np.testing.assert_allclose([true_box.get_width(), true_box.get_height()], [20, 24], rtol=1e-5)
     assert len(boxes) == 2 and boxes[1].get_x() == pytest.approx(16)

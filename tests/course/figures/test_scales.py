@@ -61,6 +61,17 @@ def test_facts_are_read_from_the_picture():
     assert "0 outside" in facts[0]
 
 
+def test_a_point_is_drawn_whole_or_counted_below_its_level():
+    locations = 0.2 + 0.6 * torch.rand(HEADS, len(SHAPES), POINTS, 2, generator=torch.Generator().manual_seed(1))
+    locations[0, 1, 0, 0], locations[1, 1, 2, 1], locations[2, 1, 3, 0] = -0.25, 1.3, -0.251
+    figure = plot_levels(locations, WEIGHTS, REFERENCES, SHAPES)
+    (dots,) = artists(figure.axes[1], "sampling point")
+    sizes = dots.get_sizes().reshape(HEADS, POINTS)
+    assert sizes[0, 0] > 0 and sizes[1, 2] == sizes[2, 3] == 0 and (sizes == 0).sum() == 2
+    assert not dots.get_clip_on()  # half of the point on the picture's edge would be cut off
+    assert [ax.get_xlabel() for ax in figure.axes] == ["", "and 2 farther out", ""]
+
+
 def test_a_missing_shape_is_named():
     with pytest.raises(ValueError, match="3 levels have points, but spatial_shapes has 2"):
         plot_levels(LOCATIONS, WEIGHTS, REFERENCES, SHAPES[:2])
