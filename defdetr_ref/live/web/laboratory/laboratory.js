@@ -58,7 +58,6 @@ export class Laboratory {
   listen() {
     new ResizeObserver(() => this.ask()).observe(this.root); // at once, too
     window.addEventListener("hashchange", () => this.openLink());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.ask());
     this.root.addEventListener("dragover", (event) => event.preventDefault());
     this.root.addEventListener("drop", (event) => {
       event.preventDefault();
