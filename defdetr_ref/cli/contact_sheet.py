@@ -5,7 +5,6 @@ import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any
 
 import matplotlib
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from defdetr_ref.cli.detect import COLOURS
 from defdetr_ref.data.checking import CheckedSplit, Finding
 from defdetr_ref.data.pictures import read_picture
+from defdetr_ref.html_page import html_page
 
 COLUMNS = 6
 CELL = (220, 220)  # px, width and height, of an image on the sheet
@@ -22,42 +22,23 @@ CAPTION, GAP = 18, 6  # px, height of the line below an image, and what is left 
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 SHOWN = 20  # places of a finding on the page; check.json has all
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-  body { margin: 0; background: #f6f7f8; color: #222; font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; }
-  main { max-width: 88rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-  h1 { font-size: 1.7rem; margin: 0 0 1rem; }
-  h2 { font-size: 1.2rem; margin: 0 0 .5rem; }
-  section { background: white; border: 1px solid #e2e5e8; border-radius: 8px; }
-  section { padding: 1.1rem 1.4rem; margin-top: 1.25rem; }
-  .wide { overflow-x: auto; }
-  table { border-collapse: collapse; font-size: .95rem; }
-  th, td { padding: .2rem 1.4rem .2rem 0; border-top: 1px solid #eceef0; text-align: right; }
-  th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
-  td { font-variant-numeric: tabular-nums; }
-  .swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border-radius: 2px; }
-  details { margin: .3rem 0; }
-  details ul { margin: .3rem 0; overflow-wrap: anywhere; }
-  .problem summary { color: #a3181a; font-weight: 600; }
-  .sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
-  figure { margin: 0; }
-  figure img { width: 100%; height: auto; display: block; }
-  figcaption { font-size: .85rem; color: #555; overflow-wrap: anywhere; }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-$sections
-</main>
-</body>
-</html>
-""")
+STYLE = """main { max-width: 88rem; }
+h2 { font-size: 1.2rem; margin: 0 0 .5rem; }
+section { background: var(--page-plate); border: 1px solid var(--page-line); border-radius: 8px; }
+section { padding: 1.1rem 1.4rem; margin-top: 1.25rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .95rem; }
+th, td { padding: .2rem 1.4rem .2rem 0; border-top: 1px solid var(--page-line); text-align: right; }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; }
+td { font-variant-numeric: tabular-nums; }
+.swatch { display: inline-block; width: .8em; height: .8em; margin-right: .5em; border-radius: 2px; }
+details { margin: .3rem 0; }
+details ul { margin: .3rem 0; overflow-wrap: anywhere; }
+.problem summary { color: var(--page-wrong); font-weight: 600; }
+.sheet { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem; }
+figure { margin: 0; }
+figure img { width: 100%; height: auto; display: block; }
+figcaption { font-size: .85rem; color: var(--page-quiet); overflow-wrap: anywhere; }"""
 
 
 @dataclass(frozen=True)
@@ -159,7 +140,7 @@ def save_page(
     sections = [_section(f"{name}: boxes by category and size", _table(rows)) for name, rows in tables.items()]
     sections += [_section(f"{name}: what was found", _list(ones)) for name, ones in findings.items()]
     sections += [_section(f"{name}: a sample", _figures(ones)) for name, ones in samples.items()]
-    text = PAGE.substitute(title=escape(title), sections="\n".join(sections))
+    text = html_page(title, "\n".join(sections), style=STYLE)
     path.write_text(_printable(text), encoding="utf-8", newline="\n")
 
 

@@ -6,34 +6,26 @@ from html import escape
 from pathlib import Path
 from string import Template
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-  body { margin: 0; background: #f6f7f8; color: #222; font: 16px/1.55 system-ui, "DejaVu Sans", sans-serif; }
-  main { max-width: 60rem; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-  h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .5rem; }
-  h2 { font-size: 1.2rem; margin: 0 0 .4rem; }
-  section { background: white; border: 1px solid #e2e5e8; border-radius: 8px; }
-  section { padding: 1.25rem 1.5rem; margin-top: 1.25rem; }
-  section p { margin: 0 0 .9rem; max-width: 52rem; }
-  img { max-width: 100%; height: auto; display: block; margin: 0 auto; }
-  iframe { width: 100%; height: 56rem; border: 0; border-radius: 8px; }
-  .tables { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }
-  table { border-collapse: collapse; font-size: .95rem; }
-  caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
-  td { padding: .22rem 1.2rem .22rem 0; border-top: 1px solid #eceef0; }
-  td:last-child { padding-right: 0; text-align: right; font-variant-numeric: tabular-nums; }
-  footer { margin-top: 1.5rem; font-size: .85rem; color: #555; }
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<p>$lead</p>
+from defdetr_ref.html_page import html_page
+
+STYLE = """main { max-width: 60rem; }
+h1 { font-size: 1.9rem; }
+h2 { font-size: 1.2rem; margin: 0 0 .4rem; }
+section { background: var(--page-plate); border: 1px solid var(--page-line); border-radius: 8px; }
+section { padding: 1.25rem 1.5rem; margin-top: 1.25rem; }
+section p { margin: 0 0 .9rem; max-width: 52rem; }
+img { max-width: 100%; height: auto; display: block; margin: 0 auto; border-radius: 6px; }
+iframe { width: 100%; height: 56rem; border: 0; border-radius: 8px; }
+.tables { display: flex; flex-wrap: wrap; gap: 1rem 3rem; align-items: flex-start; }
+table { border-collapse: collapse; font-size: .95rem; }
+caption { text-align: left; font-weight: 600; padding-bottom: .3rem; }
+td { padding: .22rem 1.2rem .22rem 0; border-top: 1px solid var(--page-line); }
+td:last-child { padding-right: 0; text-align: right; font-variant-numeric: tabular-nums; }
+footer { margin-top: 1.5rem; font-size: .85rem; color: var(--page-quiet); }
+/* Pictures have a white ground: on a dark page they are grey paper, not a lamp. */
+@media (prefers-color-scheme: dark) { img { filter: brightness(.78); } }"""
+
+BODY = Template("""<p>$lead</p>
 <section>
 <h2>Figures</h2>
 <p>$tables_text</p>
@@ -42,11 +34,7 @@ $tables
 </div>
 </section>
 $pictures
-<footer>$footer</footer>
-</main>
-</body>
-</html>
-""")
+<footer>$footer</footer>""")
 
 PICTURE = Template("""<section>
 <h2>$title</h2>
@@ -85,15 +73,14 @@ def write_page(
     footer: str,
 ) -> None:
     """Write the page. tables: caption -> {row: value}. All text is plain; what HTML would read as code is escaped."""
-    content = PAGE.substitute(
-        title=escape(title),
+    body = BODY.substitute(
         lead=escape(lead),
         tables_text=escape(tables_text),
         tables="\n".join(_table(caption, rows) for caption, rows in tables.items()),
         pictures="\n".join(_picture(picture) for picture in pictures),
         footer=escape(footer),
     )
-    path.write_text(content, encoding="utf-8", newline="\n")
+    path.write_text(html_page(title, body, style=STYLE), encoding="utf-8", newline="\n")
 
 
 def _table(caption: str, rows: Mapping[str, str]) -> str:

@@ -38,18 +38,6 @@ PAGE_PLATE = "var(--color-background-secondary, var(--jp-layout-color1, #f6f7f8)
 PAGE_LINE = "var(--color-background-border, var(--jp-border-color1, #c8c8c8))"
 PAGE_INK = f"var(--color-foreground-primary, var(--jp-content-font-color1, {INK}))"
 
-# For a page of its own: dark where the system is, or as the page says in whose frame it is shown.
-OWN_PAGE_THEME = """<style>
-:root { color-scheme: light dark; }
-:root[data-theme="light"] { color-scheme: light; }
-:root[data-theme="dark"] { color-scheme: dark; }
-</style>
-<script>
-addEventListener("message", ({ data }) => {
-  if (data?.theme) document.documentElement.dataset.theme = data.theme;
-});
-</script>"""
-
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
 ROOM_FOR_TEXT = 0.1  # of the panel's height; a box that starts higher up has its caption inside …
 CAPTION_GAP = 0.02  # … and this far below the panel's upper edge

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -16,38 +15,20 @@ from torch import nn
 
 from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.dense import DetrBaseline
-from defdetr_ref.explain.style import OWN_PAGE_THEME
+from defdetr_ref.html_page import TOLD_BY_ITS_FRAME, html_page
 from defdetr_ref.live.modules import WEB, kernel, script
 from defdetr_ref.live.weights import export_weights
 from defdetr_ref.weight_files.writing import replacing
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-$theme
-<style>
-$style
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<div class="laboratory">
-$body
+BODY = Template("""<div class="laboratory">
+$laboratory
 </div>
 <noscript>The laboratory needs JavaScript.</noscript>
-</main>
-$weights
+$stored
 <script type="module">
 $script
 window.laboratory = await openLaboratory(document.querySelector(".laboratory"), storedPage());
-</script>
-</body>
-</html>
-""")
+</script>""")
 STORED = '<script type="text/plain" data-stored="{part}">{text}</script>\n'
 MODEL = "model"  # id of the first one
 SHOWN = ("encoder_layers", "decoder_layers", "num_heads", "num_levels", "two_stage", "box_refine")  # of a config
@@ -116,15 +97,13 @@ def save_page(
     stored = {"page": json.dumps(facts).replace("</", "<\\/")}  # no name can end the script
     stored |= {str(number): base64.b64encode(each).decode() for number, each in enumerate(weights)}
     stored["kernel"] = base64.b64encode(kernel()).decode()
-    page = PAGE.substitute(
-        title=escape(title),
-        theme=OWN_PAGE_THEME,
-        style=(LABORATORY / "laboratory.css").read_text(encoding="utf-8"),
-        body=(LABORATORY / "laboratory.html").read_text(encoding="utf-8"),
+    body = BODY.substitute(
+        laboratory=(LABORATORY / "laboratory.html").read_text(encoding="utf-8"),
         script=script("laboratory/laboratory.js"),
-        weights="".join(STORED.format(part=part, text=text) for part, text in stored.items()),
+        stored="".join(STORED.format(part=part, text=text) for part, text in stored.items()),
     )
-    content = page.encode("utf-8")
+    style = (LABORATORY / "laboratory.css").read_text(encoding="utf-8")
+    content = html_page(title, body, style=style, more=TOLD_BY_ITS_FRAME).encode("utf-8")
     with replacing(Path(path), len(content)) as file:
         file.write(content)
     return Path(path)

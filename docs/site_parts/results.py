@@ -24,6 +24,7 @@ from defdetr_ref.course.figures import convergence as figures
 from defdetr_ref.studies import ablation, analysis, convergence, cost, finer_maps
 from defdetr_ref.zoo.cards import format_card, table
 
+FOLD = '<details class="fold"><summary>{words}</summary>'
 NONE_YET = "No results are stored here yet; `{command}` writes them."
 DIRECTIONS = ("forward", "forward + backward")
 UNTIMED = "–"
@@ -69,11 +70,11 @@ class Studies(Results):
         if (folder / "ablation").is_dir():
             runs = convergence.read_runs(folder / "ablation")
             yield from ("## One change at a time", "", picture(figures.plot_ablation(runs), "AP gained by each change"))
-            yield from ("", "A dot is a seed, a bar their mean.", "", *text_block(ablation.table(runs)))
+            yield from ("", "A dot is a seed, a bar their mean.", "", *folded("Every run", ablation.table(runs)))
         if (folder / "finer_maps.json").is_file():
             content = _read(folder / "finer_maps.json")
             yield from ("## What a finer map costs", "", picture(figures.plot_finer_maps(content), "time and memory"))
-            yield from ("", *text_block(finer_maps.table(content)))
+            yield from ("", *folded("In numbers", finer_maps.table(content)))
         if (folder / "cost.json").is_file():
             yield from ("## What does it cost?", "", "Counted and measured. Notebook 12 reads the same file.")
             yield from ("", *text_block(cost.table(_read(folder / "cost.json"))))
@@ -81,10 +82,11 @@ class Studies(Results):
 
 def convergence_lines(canvas: str, runs: list[dict[str, Any]]) -> Iterator[str]:
     """What one canvas has shown: curves, the last epoch of every run, and how many times as fast."""
-    yield from (f"## Does it converge faster? {canvas}", "")
+    yield from (f"## Does it converge faster? Images of {canvas.removesuffix('px')} px", "")
     yield from (picture(figures.plot_ap(runs, CURVES), "AP by epoch"), "")
     yield "Lines are means over the seeds, bands reach from the lowest to the highest. Notebook 11 reads these files."
-    yield from ("", *text_block(analysis.factor_table(runs)), *text_block(convergence.table(runs)))
+    yield from ("", *(f"- {line}" for line in analysis.factor_table(runs).splitlines()))
+    yield from ("", *folded("Every run", convergence.table(runs)))
 
 
 def picture(figure: Figure, alt: str) -> str:
@@ -107,6 +109,11 @@ class Zoo(Results):
             yield from text_block(table(cards))
         for card in cards:
             yield from (f"## `{card['name']}`", "", *text_block(format_card(card)))
+
+
+def folded(words: str, text: str) -> list[str]:
+    """A text block that is there when its title is clicked."""
+    return [FOLD.format(words=words), "", *text_block(text), "</details>", ""]
 
 
 def text_block(text: str) -> list[str]:

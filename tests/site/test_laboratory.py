@@ -3,7 +3,17 @@
 import re
 
 from PIL import Image
-from site_parts.laboratory import DETECTOR, EPOCHS_PAGE, LESSONS, OTHERS, lesson_cells, others, tours
+from site_parts.laboratory import (
+    COMPARED,
+    DETECTOR,
+    EPOCHS_PAGE,
+    LESSONS,
+    OTHERS,
+    OTHERS_PAGE,
+    lesson_cells,
+    others,
+    tours,
+)
 from site_parts.laboratory_picture import FRAMES, LARGEST, PICTURE, SIDE, places
 
 from defdetr_ref import zoo
@@ -13,7 +23,7 @@ from tests.site.building import ROOT
 
 def test_every_tour_is_named_and_those_of_lessons_exist():
     assert len(tours()) >= 5
-    assert set(LESSONS.values()) <= set(tours())
+    assert set(LESSONS.values()) <= set(tours()) | set(COMPARED)
     notebooks = {path.name[:2] for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert set(LESSONS) <= notebooks
 
@@ -24,6 +34,18 @@ def test_a_lesson_leads_to_its_tour_and_others_to_none():
     assert link[1] == f"../_static/{EPOCHS_PAGE}#tour=refinement"
     assert link[2] == tours()["refinement"] == "Why the gradient is blocked"
     assert lesson_cells("03") == []
+
+
+def test_a_tour_that_compares_detectors_waits_for_them(monkeypatch):
+    assert set(COMPARED) == {"dense", "refined"} and {name for names in COMPARED.values() for name in names} <= set(
+        OTHERS
+    )
+    monkeypatch.setattr(zoo, "names", lambda: ["shapes", "shapes-one-stage", "shapes-plain"])
+    assert "refined" in tours() and "dense" not in tours() and lesson_cells("11") == []
+    monkeypatch.setattr(zoo, "names", lambda: ["shapes", "shapes-detr", "shapes-plain"])
+    assert "dense" in tours() and "refined" not in tours()
+    (cell,) = lesson_cells("11")
+    assert f'href="../_static/{OTHERS_PAGE}#tour=dense">{tours()["dense"]}</a>' in cell["source"]
 
 
 def test_every_other_detector_of_the_zoo_that_knows_shapes_is_there_to_compare():

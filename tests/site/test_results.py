@@ -1,9 +1,11 @@
 """Measurements on their way to the site."""
 
 import pytest
-from site_parts.results import Zoo, benchmark_cell, benchmark_lines, machine_lines
+from site_parts.results import Zoo, benchmark_cell, benchmark_lines, convergence_lines, machine_lines
 
 from defdetr_ref import zoo
+from defdetr_ref.studies import convergence
+from tests.site.building import DOCS
 
 TIMES = {"torch": {"milliseconds": 20.0, "speedup": 1.0}, "numba": {"milliseconds": 2.5, "speedup": 8.0}}
 RESULTS = {
@@ -75,6 +77,15 @@ def test_tests_on_a_gpu_are_counted():
 
 def test_a_cell_without_a_time():
     assert benchmark_cell(None) == "–"
+
+
+def test_a_study_is_a_picture_and_sentences_and_its_runs_are_folded_away():
+    lines = list(convergence_lines("96px", convergence.read_runs(DOCS / "studies" / "convergence" / "96px")))
+    assert lines[0] == "## Does it converge faster? Images of 96 px" and lines[2].startswith("<img ")
+    compared = [line for line in lines if line.startswith("- ")]
+    assert compared and all(" against " in line and " times (" in line or "never reached" in line for line in compared)
+    fold = lines.index('<details class="fold"><summary>Every run</summary>')
+    assert lines[fold + 1 : fold + 3] == ["", "```text"] and lines[-2:] == ["</details>", ""]
 
 
 def test_every_detector_of_the_zoo_has_its_card_on_the_page():

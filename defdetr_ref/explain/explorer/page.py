@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from defdetr_ref.explain.explorer.exploration import explore
 from defdetr_ref.explain.explorer.outputs import category_names
 from defdetr_ref.explain.explorer.state import State, describe
-from defdetr_ref.explain.style import OWN_PAGE_THEME
+from defdetr_ref.html_page import TOLD_BY_ITS_FRAME, html_page
 
 WEB = Path(__file__).parent / "web"
 SCRIPTS = (
@@ -28,40 +27,17 @@ SCRIPTS = (
 )
 EXPORT = "export default { render };"
 
-PAGE = Template("""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
-$theme
-<style>
-:root { --page-ground: light-dark(#f6f7f8, #15171a); --page-plate: light-dark(#fff, #1e2125);
-  --page-ink: light-dark(#222, #e8eaec); --page-quiet: light-dark(#5a6570, #a3adb7);
-  --page-line: light-dark(#dfe3e7, #33383e); --page-edge: light-dark(#cdd3d9, #4a525a);
-  --page-around: light-dark(#e8ebee, #2c3137); --page-warning: light-dark(#8a3b00, #ffb27a); }
-body { margin: 0; background: var(--page-ground); color: var(--page-ink);
-  font: 16px/1.5 system-ui, "DejaVu Sans", sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem 1rem 3rem; }
-h1 { font-size: 1.4rem; margin: 0 0 .8rem; }
-$style
-</style>
-</head>
-<body>
-<main>
-<h1>$title</h1>
-<div id="explorer"></div>
+STYLE = """main { max-width: 72rem; }
+:root { --page-around: light-dark(#e8ebee, #2c3137); --page-warning: light-dark(#8a3b00, #ffb27a); }
+"""
+BODY = Template("""<div id="explorer"></div>
 <noscript>The explorer needs JavaScript.</noscript>
-</main>
 <script type="application/json" id="explorer-state">$state</script>
 <script type="module">
 $module
 const state = JSON.parse(document.getElementById("explorer-state").textContent);
 render({ model: savedModel(state), el: document.getElementById("explorer") });
-</script>
-</body>
-</html>
-""")
+</script>""")
 
 
 def module_source() -> str:
@@ -154,13 +130,11 @@ def write_explorer_page(path: str | Path, state: State, view: Mapping[str, Any],
         "heat": base64.b64encode(state.heat).decode(),
         "status": "",
     }
-    page = PAGE.substitute(
-        title=escape(title),
-        theme=OWN_PAGE_THEME,
-        style=style_source(),
+    body = BODY.substitute(
         state=json.dumps(values).replace("</", "<\\/"),  # nothing in the state can end the script
         module=module_source().replace(EXPORT, ""),  # inside a page nothing imports it
     )
+    page = html_page(title, body, style=STYLE + style_source(), more=TOLD_BY_ITS_FRAME)
     path = Path(path)
     path.write_text(page, encoding="utf-8", newline="\n")
     return path

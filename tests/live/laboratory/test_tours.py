@@ -1,16 +1,22 @@
-"""The guided tours, on a page with the zoo's model and its epochs: every step leads somewhere, and says what is so."""
+"""The guided tours: every step leads somewhere. Of the zoo's model and its epochs they say what is so; those that
+compare models make no claim, and are gone through with models that were not trained.
+"""
 
 import re
 
 import pytest
 
-from defdetr_ref import live, zoo
+from defdetr_ref import DetrBaseline, live, zoo
 from defdetr_ref.live.modules import WEB
 from tests.browser.waiting import holds
-from tests.live.laboratory.opened import Opened
+from tests.live.laboratory.opened import SIZE, Opened
+from tests.live.models import live_model
 
 TOLD = (WEB / "laboratory" / "tours_told.js").read_text(encoding="utf-8")
 NAMES = re.findall(r'^    name: "([\w-]+)"', TOLD, re.MULTILINE)
+COMPARING = ["dense", "refined"]
+WITH_EPOCHS = "training"
+OFFERED = "() => [...document.querySelector('[data-part=tour]').options].map(({ value }) => value)"
 SHOWN = "() => document.querySelector('[data-part=tour-words]').innerText"
 LOOK = """() => {
     const { look, state } = window.laboratory;
@@ -30,10 +36,9 @@ def test_there_are_tours_of_several_steps():
     assert TOLD.count("say:") >= 3 * len(NAMES)
 
 
-@pytest.mark.slow
-def test_every_step_of_every_tour_shows_its_state(page, trained):
-    laboratory = Opened(page, trained)
-    for name in NAMES:
+def go_through(laboratory, names):
+    """Every step of these tours, by the buttons; each has words of its own, and no trouble."""
+    for name in names:
         laboratory.part("tour").select_option(name)
         laboratory.part("tour-start").click()
         place = laboratory.says("tour-place", "1 of ")
@@ -42,11 +47,18 @@ def test_every_step_of_every_tour_shows_its_state(page, trained):
         for step in range(1, steps + 1):
             laboratory.says("tour-place", f"{step} of {steps}")
             laboratory.rest()
-            words.add(holds(page, SHOWN, "(text) => text.length > 60"))
+            words.add(holds(laboratory.page, SHOWN, "(text) => text.length > 60"))
             laboratory.part("trouble").wait_for(state="hidden")
             if step < steps:
                 laboratory.part("tour-next").click()
         assert len(words) == steps
+    return steps
+
+
+@pytest.mark.slow
+def test_every_step_of_every_tour_shows_its_state(page, trained):
+    laboratory = Opened(page, trained)
+    steps = go_through(laboratory, [name for name in NAMES if name not in COMPARING])
     laboratory.part("tour-back").click()
     laboratory.says("tour-place", f"{steps - 1} of {steps}")
     laboratory.part("tour-end").click()
@@ -80,9 +92,29 @@ def test_what_the_tours_say_is_so(page, trained):
     assert early["apUncut"] - early["ap"] < 0.1
 
 
+def test_models_are_compared_where_they_are(page, tmp_path):
+    fields = dict(feature_strides=(8, 16), num_levels=3, num_classes=6, encoder_layers=2, d_model=64, num_queries=9)
+    others = {
+        "one & refined": live_model(seed=21, **fields, box_refine=True),
+        "plain": live_model(seed=22, **fields),
+        "dense, too": live_model(seed=23, model_class=DetrBaseline, **fields),
+    }
+    first = live_model(seed=20, **fields, box_refine=True, two_stage=True)
+    path = live.save_page(tmp_path / "page.html", first, others=others, image_size=SIZE, dtype="float32")
+    laboratory = Opened(page, path)
+    holds(page, OFFERED, f"(names) => String(names) === {','.join(n for n in NAMES if n != WITH_EPOCHS)!r}")
+    go_through(laboratory, COMPARING)
+    laboratory.open("#tour=refined&step=2")
+    laboratory.says("caption", "one & refined: AP")
+    laboratory.agrees(others["one & refined"])
+    laboratory.open("#tour=dense&step=5")
+    laboratory.says("caption", "plain: AP")
+    laboratory.says("beside-caption", "dense, too: AP")
+
+
 def test_a_page_offers_the_tours_that_it_can_show(laboratory):
-    offered = "() => [...document.querySelector('[data-part=tour]').options].map(({ value }) => value)"
-    holds(laboratory.page, offered, f"(names) => String(names) === {','.join(NAMES[:-1])!r}")  # no epochs, no training
+    alone = [name for name in NAMES if name not in (WITH_EPOCHS, *COMPARING)]
+    holds(laboratory.page, OFFERED, f"(names) => String(names) === {','.join(alone)!r}")
     laboratory.open("#tour=training&step=1")
     assert laboratory.says("trouble", "no tour").startswith('This page has no tour "training" with a step 1; its tours')
     laboratory.open("#tour=levels&step=9")

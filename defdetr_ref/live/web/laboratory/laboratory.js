@@ -58,7 +58,6 @@ export class Laboratory {
   listen() {
     new ResizeObserver(() => this.ask()).observe(this.root); // at once, too
     window.addEventListener("hashchange", () => this.openLink());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.ask());
     this.root.addEventListener("dragover", (event) => event.preventDefault());
     this.root.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -225,9 +224,20 @@ function canOf(described, kinds, [height, width]) {
     levels: most("num_levels"),
     cuts: [...new Set(described.flatMap(({ config }) => cutNames(config, config.dense)))],
     models: described.map(({ id }) => id),
+    kindsOfModels: kindsOfModels(described),
     twoStage: described[0].config.two_stage,
     refines: described[0].config.box_refine,
     epochs: described.filter(({ epoch }) => epoch !== undefined).length,
+  };
+}
+
+/** The ids of models that tours name by what they are: of each kind the first, epochs left out. */
+function kindsOfModels(described) {
+  const first = (fits) => described.find(({ epoch, config }) => epoch === undefined && fits(config))?.id;
+  return {
+    dense: first(({ dense }) => dense),
+    plain: first(({ dense, box_refine }) => !dense && !box_refine),
+    refined: first(({ box_refine, two_stage }) => box_refine && !two_stage),
   };
 }
 

@@ -1,4 +1,5 @@
 // Guided tours: each a list of states, as links (see state.js), with a sentence or two. `#tour=proposal&step=2` leads to one.
+// In a link, @dense stands for the first model of that kind, see `kindsOfModels`.
 
 import { fromLink } from "./state.js";
 import { TOURS } from "./tours_told.js";
@@ -36,8 +37,9 @@ export class Tours {
   go(name, step) {
     const tour = this.offered.find((each) => each.name === name);
     const { first, can } = this.laboratory;
+    const link = tour.steps[step - 1].link.replace(/@(\w+)/g, (_, kind) => encodeURIComponent(can.kindsOfModels[kind]));
     this.now = { tour, step };
-    this.laboratory.show(fromLink(tour.steps[step - 1].link, first, can));
+    this.laboratory.show(fromLink(link, first, can));
     this.now.link = this.laboratory.link(); // until the reader changes something
     const { say } = tour.steps[step - 1];
     this.find("tour").value = name;

@@ -5,6 +5,7 @@ const SIZES =
 const TWINS = "shapes=circle_330_350_150_2f6fe0_0~circle_670_650_140_e8423c_0";
 const OVERLAP = "shapes=star_450_450_200_f2d43a_10~circle_600_600_110_2f6fe0_0";
 const knowsShapes = ({ kinds }) => ["circle", "square", "triangle", "star", "cross"].every((kind) => kinds.includes(kind));
+const hasModels = ({ kindsOfModels }, ...kinds) => kinds.every((kind) => kindsOfModels[kind] !== undefined);
 const hasLevels = ({ levels, layers, encoderLayers }) => levels >= 3 && layers >= 3 && encoderLayers >= 2;
 
 export const TOURS = [
@@ -202,6 +203,79 @@ export const TOURS = [
         say:
           "Points outside the image are cut after four epochs: AP falls by little. Go on to the end of the training: there " +
           "the same cut costs half of it. The model has come to rely on reading nothing.",
+      },
+    ],
+  },
+  {
+    name: "dense",
+    title: "Dense attention beside deformable attention",
+    needs: (can) => knowsShapes(can) && hasModels(can, "dense", "plain"),
+    steps: [
+      {
+        link: "model=@plain&beside=@dense",
+        say:
+          "One scene and two detectors. The first reads a few points with each query; the one beside it is DETR, whose " +
+          "queries read every pixel of every level. Drag a shape, and compare the boxes and the AP below them.",
+      },
+      {
+        link: "model=@dense&pointer=pixel&pin=pixel_0_310_340",
+        say:
+          "A pixel of DETR's encoder. It has a weight for each pixel of each level and none outside the image; the larger " +
+          "and lighter a circle, the more is read there. The captions of the levels say where most of it goes.",
+      },
+      {
+        link: "model=@plain&pointer=pixel&pin=pixel_0_310_340",
+        say:
+          "The same pixel with deformable attention: each head reads a few points on each level, at places that it chooses " +
+          "itself, between the pixels and outside the image, too. Twice the pixels would cost DETR's encoder four times " +
+          "the weights; here they cost twice.",
+      },
+      {
+        link: `${SIZES}&model=@dense&held=1`,
+        say:
+          "An object query of DETR, and all that it reads to see the small circle. Is it the circle's edge, or all of it? " +
+          "Move the circle and watch what follows it; then choose the other model under “Looking”.",
+      },
+      {
+        link: `${SIZES}&model=@plain&beside=@dense&held=1`,
+        say:
+          "The paper says that DETR is weak on small objects. Make the circle smaller, with − or at its corner: which of " +
+          "the two loses it first? One scene proves nothing; lesson 11 counts over many.",
+      },
+    ],
+  },
+  {
+    name: "refined",
+    title: "Refined boxes beside plain ones",
+    needs: (can) => knowsShapes(can) && hasModels(can, "plain", "refined"),
+    steps: [
+      {
+        link: "model=@refined&beside=@plain&held=2",
+        say:
+          "Two detectors with learned queries. In the first, each decoder layer corrects the box of the layer before; in " +
+          "the one beside it, each layer tells a box anew. Drag a shape, and compare the boxes.",
+      },
+      {
+        link: "model=@refined&held=2",
+        say:
+          "The refined one: below the levels, the boxes of one query, each with its IoU. From layer 2 on it reads around " +
+          "the box that it was given, and its points spread with the size of that box: make the triangle larger.",
+      },
+      {
+        link: "model=@plain&held=2",
+        say:
+          "The plain one: the reference point is learned, the same for every image, and stays where it is through all " +
+          "layers. The points lie around it, as many pixels of a level away as the query says.",
+      },
+      {
+        link: "model=@refined&beside=uncut&cuts=d1&held=2",
+        say:
+          "Layer 2 of the decoder is cut, and the uncut detector lies beside it. Choose the plain model under “Looking”: " +
+          "the cut stays. Which of them needs its layer 2 more?",
+      },
+      {
+        link: `${OVERLAP}&model=@refined&beside=@plain&held=0`,
+        say: "A hard scene: one shape over another. Move the circle over the star, until one of the detectors loses it.",
       },
     ],
   },
