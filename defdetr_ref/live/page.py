@@ -61,7 +61,7 @@ def save_page(
     epochs: Mapping[int, nn.Module] | None = None,
     others: Mapping[str, nn.Module] | None = None,
     image_size: tuple[int, int] = (128, 128),
-    names: Mapping[int, str] = DRAWN_SETS["shapes"].categories,
+    names: Mapping[int, str] | None = None,
     dtype: torch.dtype | str = torch.int8,
     title: str = "Drag a shape: the detector looks again",
 ) -> Path:
@@ -73,7 +73,8 @@ def save_page(
     epochs: the same training after fewer epochs, by their number; each adds as much to the file as the model
     others: further models to look at and to lay beside it, by what they are called in the page
     image_size: (height, width) of the scene, in pixels
-    names: words for the labels
+    names: words for the labels; without them those of the drawn digits for a model with as many classes, else of the
+        drawn shapes
     dtype: of the weights in the page, see `export_weights`
     title: of the page
 
@@ -87,6 +88,9 @@ def save_page(
     ]
     require_names(models)
     weights = [exported(each.model, dtype) for each in models]
+    if names is None:
+        digits = DRAWN_SETS["digits"].categories
+        names = digits if model.config.num_classes == 1 + max(digits) else DRAWN_SETS["shapes"].categories
     for each in models:
         if min(image_size) < each.model.config.largest_stride:
             raise ValueError(

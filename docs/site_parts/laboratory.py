@@ -20,7 +20,6 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from defdetr_ref import live, zoo
-from defdetr_ref.data.drawn_sets import DRAWN_SETS
 from defdetr_ref.live.modules import WEB
 
 DETECTOR, DIGITS = "shapes", "digits"
@@ -114,7 +113,7 @@ def write_pages(app: Sphinx, error: Exception | None) -> None:
         live.save_page(folder / OTHERS_PAGE, model, others={words: zoo.load(name) for words, name in others().items()})
         if DIGITS in zoo.names():
             title = "Draw a digit: the detector looks"
-            live.save_page(folder / DIGITS_PAGE, zoo.load(DIGITS), names=DRAWN_SETS[DIGITS].categories, title=title)
+            live.save_page(folder / DIGITS_PAGE, zoo.load(DIGITS), title=title)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

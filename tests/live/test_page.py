@@ -50,6 +50,13 @@ def test_a_damaged_model_leaves_the_others_alone(page, model, tmp_path):
     laboratory.agrees(model)
 
 
+def test_a_detector_of_digits_is_given_digits(page, tmp_path):
+    digits = live_model(feature_strides=(8, 16), num_levels=2, box_refine=True, num_classes=11, decoder_layers=2)
+    laboratory = Opened(page, live.save_page(tmp_path / "digits.html", digits, image_size=SIZE, dtype="float32"))
+    laboratory.state("(state) => state.shapes.length === 1 && state.shapes[0].kind === '7'")
+    laboratory.agrees(digits)
+
+
 def test_without_webassembly_javascript_does_it(page, saved, model):
     page.add_init_script("delete window.WebAssembly")
     laboratory = Opened(page, saved)

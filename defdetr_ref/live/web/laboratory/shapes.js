@@ -20,7 +20,7 @@ export const OUTLINES = {
     [[1, CROSS_ARM], [CROSS_ARM, CROSS_ARM], [CROSS_ARM, 1]].map(([x, y]) => turn(x, y, (quarter * Math.PI) / 2)),
   ),
 };
-const SEVEN = [[[-0.6, -0.9], [0.6, -0.9], [-0.2, 0.9]]];
+const SEVEN = [[[-0.55, -0.8], [0, -0.9], [0.55, -0.85], [0.2, -0.1], [-0.15, 0.9]]];
 
 function regular(corners, radii) {
   return Array.from({ length: corners }, (_, i) => turn(radii[i % radii.length], 0, (2 * Math.PI * i) / corners));
@@ -47,7 +47,7 @@ export function firstShapes(kinds, height, width) {
     place("triangle", 0.69, 0.75, 0.16, "#f2d43a", 0.2),
     place("cross", 0.27, 0.78, 0.12, "#ee66cc", 0.3),
   ].filter(({ kind }) => kinds.includes(kind));
-  if (kinds.includes("7")) shapes.push({ ...place("7", 0.5, 0.5, 0.2, "#f4f4f4", 0), strokes: SEVEN });
+  if (kinds.includes("7")) shapes.push({ ...place("7", 0.5, 0.5, 0.2, "#f2d43a", 0), strokes: SEVEN });
   return shapes;
 }
 
