@@ -10,10 +10,10 @@ from torch import Tensor
 
 from defdetr_ref.boxes import cxcywh_to_xyxy, refine_boxes
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, draw_box, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, draw_box, panels, panels_on_a_page
 
 CURVE_INCHES = (5.4, 3.4)
-IMAGE_INCHES = (3.0, 2.5)
+IMAGE_INCHES = (2.45, 2.1)
 LINE_COLOURS = tuple(OKABE_ITO[number] for number in (0, 1, 2, 5, 4))  # no yellow, which is faint as a line
 REACH = 6.0  # logits shown to either side of zero
 STEPS = 121  # points of a curve, 0.1 logits apart
@@ -74,9 +74,9 @@ def plot_decoded_boxes(examples: Sequence[DecodedBoxes], height: int, width: int
     """
     if not examples:
         raise ValueError("plot_decoded_boxes: there is nothing to draw; give at least one example")
-    figure, axes = panels(1, len(examples), IMAGE_INCHES)
+    figure, axes = panels_on_a_page(len(examples), IMAGE_INCHES)
     scale = torch.tensor([width, height, width, height], dtype=torch.float32)
-    for ax, example in zip(axes[0], examples, strict=True):
+    for ax, example in zip(axes, examples, strict=True):
         ax.set(xlim=(0, width), ylim=(height, 0), aspect=1, xticks=[], yticks=[])
         if len(example.reference) == 4:
             draw_box(ax, cxcywh_to_xyxy(example.reference) * scale, INK, dashed=True, gid="reference box")

@@ -8,12 +8,12 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, finish_chart, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, finish_chart, panels, panels_on_a_page
 
 Study = Mapping[str, Any]  # the content of the file that defdetr_ref.studies.cost writes
 
-CHART_INCHES = (4.4, 3.3)
-STRIP_INCHES = (3.4, 2.6)
+CHART_INCHES = (3.65, 3.3)
+STRIP_INCHES = (2.45, 2.4)
 STYLES = {  # case -> (what the legend says, colour, marker, line)
     "operator": ("deformable: the sums of Eq. 3", OKABE_ITO[4], "o", "-"),
     "convolution like the operator": ("convolution, FLOPs of the sums", OKABE_ITO[1], "v", "--"),
@@ -95,8 +95,8 @@ def plot_warp(reads: Mapping[str, Int[Tensor, " thread"]]) -> Figure:
 
     Lines are counted from the lowest one that is read. An address of −1 is a thread that reads nothing.
     """
-    figure, axes = panels(1, len(reads), STRIP_INCHES)
-    for ax, (title, addresses) in zip(axes[0], reads.items(), strict=True):
+    figure, axes = panels_on_a_page(len(reads), STRIP_INCHES)
+    for ax, (title, addresses) in zip(axes, reads.items(), strict=True):
         lines = addresses.numpy() // LINE_BYTES
         threads = np.flatnonzero(addresses.numpy() >= 0)
         lines = lines[threads] - lines[threads].min()

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from defdetr_ref.course.figures.scales import draw_grid
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, panels, panels_on_a_page
 from defdetr_ref.positions import SpatialShapes, split_levels
 
+LEVEL_INCHES = (2.45, 2.2)
 PANEL_INCHES = (3.1, 2.7)
 MARGIN = 0.03  # of the level, shown around it
 ON_PADDING = OKABE_ITO[5]
@@ -39,7 +40,7 @@ def plot_token_references(
     if not 0 <= of_level < len(spatial_shapes):
         raise ValueError(f"plot_token_references: of_level is {of_level}, but there are {len(spatial_shapes)} levels")
     own, padded = split_levels(references, spatial_shapes)[of_level], split_levels(mask, spatial_shapes)[of_level]
-    figure, axes = panels(len(references), len(spatial_shapes), PANEL_INCHES)
+    figure, axes = panels(len(references), len(spatial_shapes), LEVEL_INCHES)
     for image, row in enumerate(axes):
         for level, (ax, (height, width)) in enumerate(zip(row, spatial_shapes, strict=True)):
             _draw_level(ax, height, width, ratios[image, level])
@@ -95,8 +96,8 @@ def plot_query_references(
             "plot_query_references: places and ratios must have the same entries, at least one; got "
             f"{list(places)} and {list(ratios)}"
         )
-    figure, axes = panels(1, len(places), PANEL_INCHES)
-    for ax, (title, points) in zip(axes[0], places.items(), strict=True):
+    figure, axes = panels_on_a_page(len(places), PANEL_INCHES)
+    for ax, (title, points) in zip(axes, places.items(), strict=True):
         _draw_level(ax, height, width, ratios[title])
         on_image = (points <= ratios[title]).all(-1)
         pixels = to_pixels(points.detach(), height, width)

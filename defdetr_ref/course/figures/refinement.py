@@ -12,9 +12,18 @@ from torch import Tensor
 
 from defdetr_ref.boxes import box_iou, cxcywh_to_xyxy
 from defdetr_ref.explain.recording import to_pixels
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, REFERENCE_GREEN, draw_box, panels, show_image
+from defdetr_ref.explain.style import (
+    FONT_SIZE,
+    INK,
+    OKABE_ITO,
+    REFERENCE_GREEN,
+    draw_box,
+    panels,
+    panels_on_a_page,
+    show_image,
+)
 
-PANEL_INCHES = (2.5, 2.2)
+PANEL_INCHES = (2.45, 2.2)
 BAR_PANEL_INCHES = (5.2, 2.9)
 POINT_COLOUR, BOX_COLOUR = OKABE_ITO[4], OKABE_ITO[5]
 BAR_GROUP = 0.8  # of the space between two layers is filled with bars
@@ -44,9 +53,9 @@ def plot_box_steps(
             f"plot_box_steps: {len(references)} references and {0 if locations is None else len(locations)} sets of "
             "locations; give at least one reference, and as many sets of locations or None"
         )
-    figure, axes = panels(1, len(references), PANEL_INCHES)
+    figure, axes = panels_on_a_page(len(references), PANEL_INCHES)
     truth_in_pixels = _corners_in_pixels(truth, height, width)
-    for step, (ax, reference) in enumerate(zip(axes[0], references, strict=True)):
+    for step, (ax, reference) in enumerate(zip(axes, references, strict=True)):
         ax.set(xlim=(0, width), ylim=(height, 0), aspect=1, xticks=[], yticks=[])
         title = f"after layer {step}" if step else "start"
         if image is not None:

@@ -11,10 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, panels
+from defdetr_ref.explain.style import FONT_SIZE, INK, OKABE_ITO, panels_on_a_page
 
 MATRIX_INCHES = (3.1, 3.5)
 MAP_INCHES = (3.1, 2.4)
+MOST_IN_PAIRS = 4  # panels; if there are more, they are smaller and three in a row
+SMALLER = 0.79
 COLOURS = "cividis_r"  # dark = much; nothing at all stays white
 QUERY_COLOUR = OKABE_ITO[5]
 GRID = "#DDDDDD"
@@ -33,7 +35,8 @@ def plot_matrices(matrices: Mapping[str, Float[Tensor, "query key"]]) -> Figure:
     figure, axes = _draw(matrices, MATRIX_INCHES)
     for ax in axes:
         ax.set_xlabel("key", fontsize=FONT_SIZE - 1)
-    axes[0].set_ylabel("query", fontsize=FONT_SIZE - 1)
+        if ax.get_subplotspec().is_first_col():
+            ax.set_ylabel("query", fontsize=FONT_SIZE - 1)
     return figure
 
 
@@ -48,7 +51,8 @@ def plot_row(matrices: Mapping[str, Float[Tensor, "query key"]], query: int, hei
             raise ValueError(f"plot_row: {title!r} has {matrix.shape[1]} keys, not {height}·{width} = {height * width}")
     maps = {title: matrix[query].unflatten(0, (height, width)) for title, matrix in matrices.items()}
     figure, axes = _draw(maps, MAP_INCHES)
-    frame_side = FRAME_SHARE * POINTS_PER_INCH * min(MAP_INCHES[0] / width, MAP_INCHES[1] / height)
+    map_width, map_height = _panel_inches(len(maps), MAP_INCHES)
+    frame_side = FRAME_SHARE * POINTS_PER_INCH * min(map_width / width, map_height / height)
     for ax in axes:
         ax.vlines(np.arange(1, width) - 0.5, -0.5, height - 0.5, colors=GRID, linewidths=0.5)
         ax.hlines(np.arange(1, height) - 0.5, -0.5, width - 0.5, colors=GRID, linewidths=0.5)
@@ -60,20 +64,25 @@ def plot_row(matrices: Mapping[str, Float[Tensor, "query key"]], query: int, hei
 
 def _draw(
     pictures: Mapping[str, Float[Tensor, "row column"]], inches: tuple[float, float]
-) -> tuple[Figure, np.ndarray]:
+) -> tuple[Figure, list[Axes]]:
     """A panel for each entry, and one scale of colours for all of them."""
     if not pictures:
         raise ValueError("there is nothing to draw; give at least one matrix")
-    figure, axes = panels(1, len(pictures), inches)
+    figure, axes = panels_on_a_page(len(pictures), _panel_inches(len(pictures), inches))
     colours = PowerNorm(COLOUR_POWER, vmin=0, vmax=max(numbers.max().item() for numbers in pictures.values()))
-    for ax, (title, numbers) in zip(axes[0], pictures.items(), strict=True):
+    for ax, (title, numbers) in zip(axes, pictures.items(), strict=True):
         seen = np.ma.masked_less(numbers.detach().numpy(), NOTHING)
         picture = ax.imshow(seen, cmap=COLOURS, norm=colours, interpolation="nearest", gid="numbers")
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=FONT_SIZE, color=INK)
-    bar = figure.colorbar(picture, ax=list(axes[0]), fraction=0.05, pad=0.01, ticks=MaxNLocator(4))
+    bar = figure.colorbar(picture, ax=axes, fraction=0.05, pad=0.01, ticks=MaxNLocator(4))
     bar.ax.tick_params(labelsize=FONT_SIZE - 1)
-    return figure, axes[0]
+    return figure, axes
+
+
+def _panel_inches(count: int, inches: tuple[float, float]) -> tuple[float, float]:
+    scale = 1 if count <= MOST_IN_PAIRS else SMALLER
+    return scale * inches[0], scale * inches[1]
 
 
 def _with_numbers(figure: Figure) -> list[Axes]:

@@ -13,6 +13,7 @@ from defdetr_ref.course.figures.box_head import (
     plot_decoded_boxes,
     plot_decoding_curves,
 )
+from defdetr_ref.explain.style import PAGE_INCHES
 
 HEIGHT, WIDTH = 40, 100
 POINT = DecodedBoxes("a point", torch.tensor([0.3, 0.5]), torch.tensor([[0.4, 0.5, 0.2, 0.5]]), ["b = 1"])
@@ -54,6 +55,12 @@ def test_boxes_stand_in_pixels_of_an_image_that_is_not_square():
         "a point: b = 1 → (40.0, 20.0) 20.0×20.0",
         "a box: p → (50.0, 20.0) 10.0×20.0; q → (60.0, 20.0) 40.0×10.0",
     ]
+
+
+def test_three_examples_stand_in_one_row_on_the_page():
+    figure = plot_decoded_boxes([POINT, BOX, POINT], HEIGHT, WIDTH)
+    assert figure.get_figwidth() <= PAGE_INCHES
+    assert [ax.get_subplotspec().colspan.start for ax in figure.axes] == [0, 1, 2]
 
 
 def test_what_cannot_be_drawn_is_named():

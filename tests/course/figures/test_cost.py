@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from defdetr_ref.course.figures.cost import plot_disorder, plot_growth, plot_roofline, plot_rounds, plot_rows, plot_warp
+from defdetr_ref.explain.style import PAGE_INCHES
 
 NAMES = ("operator", "convolution like the operator", "module", "convolution like the module", "dense")
 
@@ -96,3 +97,10 @@ def test_rows_arrive_in_order_and_at_random():
     assert in_order.get_label() == "in order" and list(in_order.get_ydata()) == [20, 9]
     assert list(at_random.get_xdata()) == [0.25, 8] and list(at_random.get_ydata()) == [10, 2]
     assert [label.get_text() for label in ax.get_xticklabels()] == ["0.25", "8"] and ax.get_ylim()[0] == 0
+
+
+def test_charts_and_three_warps_stay_on_the_page():
+    warps = plot_warp({title: 4 * torch.arange(32) for title in ("one", "two", "three")})
+    for figure in (plot_growth(STUDY), plot_disorder(STUDY), warps):
+        assert figure.get_figwidth() <= PAGE_INCHES
+    assert [ax.get_subplotspec().colspan.start for ax in warps.axes] == [0, 1, 2]

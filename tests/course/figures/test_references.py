@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from defdetr_ref.course.figures.references import plot_query_references, plot_token_references, query_facts, token_facts
+from defdetr_ref.explain.style import PAGE_INCHES
 from defdetr_ref.positions import encoder_reference_points
 
 SHAPES = [(4, 6), (2, 3)]
@@ -70,6 +71,17 @@ def test_queries_on_padding_stand_out():
     assert len(drawn(none, "on the image")) == 3
     assert padding(both) == [(5, 0, 5, 4), (0, 3, 5, 1)]
     assert query_facts(figure) == ["both: 3 references, 2 on padding", "none: 3 references, 0 on padding"]
+
+
+def test_three_levels_and_four_groups_of_queries_stay_on_the_page():
+    shapes = [(8, 12), *SHAPES]
+    mask, ratios = torch.zeros(2, 8 * 12 + MASK.shape[1], dtype=torch.bool), torch.ones(2, 3, 2)
+    tokens = plot_token_references(encoder_reference_points(shapes, ratios), mask, ratios, shapes, of_level=1)
+    queries = plot_query_references(
+        dict.fromkeys("abcd", torch.rand(5, 2)), dict.fromkeys("abcd", torch.ones(2)), 4, 10
+    )
+    assert tokens.get_figwidth() <= PAGE_INCHES and queries.get_figwidth() <= PAGE_INCHES
+    assert [ax.get_title() for ax in queries.axes] == list("abcd")
 
 
 def test_wrong_levels_and_entries_are_named():

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from defdetr_ref.course.figures.refinement import bar_facts, plot_box_steps, plot_gradient_bars, step_facts
+from defdetr_ref.explain.style import PAGE_INCHES
 
 HEIGHT, WIDTH = 40, 100
 TRUTH = torch.tensor([0.5, 0.5, 0.4, 0.5])
@@ -32,6 +33,14 @@ def test_a_point_then_boxes_in_pixels_of_an_image_that_is_not_square():
         assert (ax.get_xlim(), ax.get_ylim()) == ((0, WIDTH), (HEIGHT, 0))
     titles = [ax.get_title() for ax in (start, first, second)]
     assert titles == ["start", "after layer 1, IoU 0.60", "after layer 2, IoU 1.00"]
+
+
+def test_many_steps_stay_on_the_page_in_their_order():
+    figure = plot_box_steps([*REFERENCES, TRUTH, TRUTH], TRUTH, HEIGHT, WIDTH)
+    assert figure.get_figwidth() <= PAGE_INCHES
+    places = [ax.get_subplotspec() for ax in figure.axes]
+    assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert [ax.get_title()[:13] for ax in figure.axes[1:]] == [f"after layer {step}" for step in range(1, 5)]
 
 
 def test_points_are_drawn_with_the_step_that_they_belong_to():

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from defdetr_ref.course.figures.relatives import matrix_facts, plot_matrices, plot_row, rank, row_facts
+from defdetr_ref.explain.style import PAGE_INCHES
 
 HEIGHT, WIDTH = 2, 3
 generator = torch.Generator().manual_seed(0)
@@ -60,8 +61,26 @@ def test_what_is_only_rounding_is_white():
     np.testing.assert_array_equal(np.ma.getmaskarray(picture.get_array()), [[False, True], [False, True]])
 
 
-def test_the_frame_is_no_larger_than_a_pixel():
-    figure = plot_row({"wide": torch.rand(40, 40, generator=generator)}, 3, 4, 10)
+@pytest.mark.parametrize(("count", "columns"), [(2, 2), (4, 2), (5, 3)])
+def test_many_panels_stay_on_the_page_in_rows_with_one_scale_and_one_bar(count, columns):
+    entries = {f"number {entry}": (1 + entry) * FLAT for entry in range(count)}
+    for figure in (plot_matrices(entries), plot_row(entries, 3, HEIGHT, WIDTH)):
+        *shown, bar = figure.axes
+        assert figure.get_figwidth() <= PAGE_INCHES
+        assert [ax.get_title() for ax in shown] == list(entries)
+        places = [ax.get_subplotspec() for ax in shown]
+        assert [(place.rowspan.start, place.colspan.start) for place in places] == [
+            divmod(entry, columns) for entry in range(count)
+        ]
+        assert {ax.images[0].get_clim() for ax in shown} == {bar.get_ylim()}
+    rows_begin = [ax.get_ylabel() == "query" for ax in plot_matrices(entries).axes[:count]]
+    assert rows_begin == [entry % columns == 0 for entry in range(count)]
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_the_frame_is_no_larger_than_a_pixel(count):
+    wide = torch.rand(40, 40, generator=generator)
+    figure = plot_row({f"wide {entry}": wide for entry in range(count)}, 3, 4, 10)
     figure.draw_without_rendering()
     ax = figure.axes[0]
     (query,) = (line for line in ax.lines if line.get_gid() == "query")
