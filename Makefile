@@ -34,12 +34,13 @@ demo: $(VENV)/.demo
 lab: $(VENV)/.lab
 	$(BIN)/defdetr lab
 
-# A process for each core, four at most: each loads PyTorch. The tests of a file stay together, for what they share.
+# A process for each core, four at most: each loads PyTorch. The tests of a file stay together, for what they share. Not so
+# the notebooks: their kernels use all cores themselves, and two of them that train at once wait for each other.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) --durations=15 tests
-	$(BIN)/python -m pytest $(PARALLEL) --nbval --durations=15 $(NOTEBOOKS)
+	$(BIN)/python -m pytest --nbval --durations=15 $(NOTEBOOKS)
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" tests
