@@ -23,6 +23,8 @@ def spelled(message: str, args: argparse.Namespace) -> str:
         if "_" in name:  # a single word may be one of the sentence
             message = re.sub(alone + "(?!=)", option, message)
         message = re.sub(rf"^{name} (?=must )", f"{option} ", message)
+    if not hasattr(args, "resume"):  # a command without this option goes on where it stopped
+        message = message.replace("go on with resume=True", "the same command goes on")
     if hasattr(args, "set"):
         for name in MODEL_FIELDS:
             message = re.sub(ALONE.format(name) + VALUE, rf"--set {name}=\1", message)

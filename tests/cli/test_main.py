@@ -166,3 +166,9 @@ def test_what_ctrl_c_saved_is_told_once(monkeypatch, capsys):
 )
 def test_messages_are_in_the_words_of_the_command_line(message, wanted):
     assert spelled(message, build_parser().parse_args(["train", "--data", "d", "--out", "o"])) == wanted
+
+
+@pytest.mark.parametrize("words", ["zoo train digits", "demo"])
+def test_commands_that_go_on_by_themselves_say_so(words):
+    told = spelled("everything is saved in last.pt; go on with resume=True", build_parser().parse_args(words.split()))
+    assert told == "everything is saved in last.pt; the same command goes on"
