@@ -93,8 +93,7 @@ class LaboratoryWithOthers(SphinxDirective):
 
 class LaboratoryOfDigits(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        is_there = DIGITS in zoo.names()
-        return [nodes.raw("", DIGITS_LINK.format(page=DIGITS_PAGE), format="html")] if is_there else []
+        return [nodes.raw("", DIGITS_LINK.format(page=DIGITS_PAGE), format="html")]
 
 
 class ToursDirective(SphinxDirective):
@@ -111,9 +110,8 @@ def write_pages(app: Sphinx, error: Exception | None) -> None:
         live.save_page(folder / PAGE, model)
         live.save_page(folder / EPOCHS_PAGE, model, epochs=epochs)
         live.save_page(folder / OTHERS_PAGE, model, others={words: zoo.load(name) for words, name in others().items()})
-        if DIGITS in zoo.names():
-            title = "Draw a digit: the detector looks"
-            live.save_page(folder / DIGITS_PAGE, zoo.load(DIGITS), title=title)
+        title = "Draw a digit: the detector looks"
+        live.save_page(folder / DIGITS_PAGE, zoo.load(DIGITS), title=title)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
