@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         metavar="PATH",
-        help="the folder (convergence, ablation, bugs) or file (small-objects, cost) of the results "
+        help="the folder (convergence, ablation, outside, bugs) or file (small-objects, cost) of the results "
         f"(default: {RESULTS}/…)",
     )
     parser.add_argument("--work", metavar="FOLDER", help=f"for data and unfinished runs (default: {WORK}/work)")
@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> None:
     work = Path(args.work or WORK / ("quick-work" if args.quick else "work"))
     if args.jobs != 1 and args.study in ("cost", "small-objects"):
         raise ValueError(f"--jobs {args.jobs}: the study {args.study} measures time, so it does one thing at a time")
+    if args.jobs != 1 and args.study == "outside":
+        raise ValueError(f"--jobs {args.jobs}: the study outside trains one detector at a time")
     if args.jobs != 1 and args.study == "bugs":
         raise ValueError(f"--jobs {args.jobs}: the study bugs plants them into this process, one at a time")
     STUDIES[args.study](args, results, work)
@@ -73,6 +75,14 @@ def study_cost(args: argparse.Namespace, results: Path, work: Path) -> None:
     print(cost.table(content))
 
 
+def study_outside(args: argparse.Namespace, results: Path, work: Path) -> None:
+    """Short trainings of zoo:shapes with other points and levels; an interrupted one goes on where it stopped."""
+    from defdetr_ref.studies import outside
+
+    settings = outside.quick_settings() if args.quick else outside.Settings()
+    print(outside.table(outside.run_study(Path(args.out or results / "outside"), work / "outside", settings)))
+
+
 def study_bugs(args: argparse.Namespace, results: Path, work: Path) -> None:
     """Short runs, healthy and with each of ten bugs; the table does not name them."""
     from defdetr_ref.debugging import figures, runs
@@ -89,5 +99,6 @@ STUDIES: dict[str, Callable[[argparse.Namespace, Path, Path], None]] = {
     "small-objects": study_small_objects,
     "ablation": study_ablation,
     "cost": study_cost,
+    "outside": study_outside,
     "bugs": study_bugs,
 }

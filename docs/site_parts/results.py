@@ -21,7 +21,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from defdetr_ref import zoo
 from defdetr_ref.course.figures import convergence as figures
-from defdetr_ref.studies import ablation, analysis, convergence, cost, finer_maps
+from defdetr_ref.studies import ablation, analysis, convergence, cost, finer_maps, outside
 from defdetr_ref.zoo.cards import format_card, table
 
 FOLD = '<details class="fold"><summary>{words}</summary>'
@@ -78,6 +78,10 @@ class Studies(Results):
         if (folder / "cost.json").is_file():
             yield from ("## What does it cost?", "", "Counted and measured. Notebook 12 reads the same file.")
             yield from ("", *text_block(cost.table(_read(folder / "cost.json"))))
+        if (folder / "outside").is_dir():
+            yield from ("## What is read outside the image", "")
+            yield from ("`zoo:shapes`, briefly trained with other points and levels; shares are of the weight.", "")
+            yield from text_block(outside.table(outside.read_runs(folder / "outside")))
 
 
 def convergence_lines(canvas: str, runs: list[dict[str, Any]]) -> Iterator[str]:
