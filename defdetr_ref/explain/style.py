@@ -41,6 +41,7 @@ PAGE_INK = f"var(--color-foreground-primary, var(--jp-content-font-color1, {INK}
 LUMINANCE_WEIGHTS = (0.299, 0.587, 0.114)  # ITU-R BT.601: how bright red, green and blue look
 ROOM_FOR_TEXT = 0.1  # of the panel's height; a box that starts higher up has its caption inside …
 CAPTION_GAP = 0.02  # … and this far below the panel's upper edge
+CAPTION = "caption"  # gid of every box's text
 REGION_MARGIN = 1.6  # a region is this many times as long as what it shows …
 SMALLEST_REGION = 0.25  # … and at least this share of the image, so that one still sees where it is
 DARK_TEXT_FROM = 0.55  # on colours brighter than this, dark text reads better than white
@@ -146,7 +147,10 @@ def draw_box(
     dashed: bool = False,
     gid: str = "box",
 ) -> None:
-    """Draw an xyxy box in pixels, with its caption on a plate of the same colour just above (or inside, at the top)."""
+    """Draw an xyxy box in pixels, with its caption on a plate of the same colour just above (or inside, at the top).
+
+    A caption there that would cover one of an earlier box goes below the box, or inside it.
+    """
     left, top, right, bottom = (float(edge) for edge in box)
     outline = Rectangle(
         (left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=1.5, gid=gid,
@@ -158,14 +162,24 @@ def draw_box(
     (first_x, last_x), (last_y, first_y) = ax.get_xlim(), ax.get_ylim()
     panel_height = last_y - first_y
     above = top > first_y + ROOM_FOR_TEXT * panel_height
+    below = bottom < last_y - ROOM_FOR_TEXT * panel_height
     leftwards = left > (first_x + last_x) / 2  # a text that starts in the right half would run out of the picture
-    ax.text(
-        min(right, last_x) if leftwards else max(left, first_x),
-        max(top, first_y + CAPTION_GAP * panel_height), caption,
-        horizontalalignment="right" if leftwards else "left", verticalalignment="bottom" if above else "top",
+    gap = CAPTION_GAP * panel_height
+    upper, lower = max(top, first_y + gap), min(bottom, last_y - gap)
+    places = [(upper, "bottom" if above else "top")]
+    places += [(lower, "top")] if below else []
+    places += [(lower - gap, "bottom"), (upper + gap, "top")]
+    earlier = [text for text in ax.texts if text.get_gid() == CAPTION]
+    written = ax.text(
+        min(right, last_x) if leftwards else max(left, first_x), 0, caption,
+        horizontalalignment="right" if leftwards else "left", gid=CAPTION,
         fontsize=FONT_SIZE - 2, color=text_colour(colour), clip_on=True,
         bbox={"boxstyle": "square,pad=0.15", "facecolor": colour, "edgecolor": "none", "alpha": 0.85},
     )  # fmt: skip
+    for y, alignment in [*places, places[0]]:
+        written.set(y=y, verticalalignment=alignment)
+        if not any(written.get_window_extent().overlaps(text.get_window_extent()) for text in earlier):
+            break
 
 
 def finish_chart(ax: Axes, title: str, along: str, upwards: str = "") -> None:

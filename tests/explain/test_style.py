@@ -13,9 +13,11 @@ from defdetr_ref.explain.style import (
     INK,
     PAGE_INCHES,
     displayable,
+    draw_box,
     panels,
     panels_on_a_page,
     region_around,
+    show_image,
     text_colour,
 )
 from tests.explain.records import HEIGHT, WIDTH
@@ -45,6 +47,35 @@ def test_pictures_are_shown_as_they_are():
 
 def test_text_is_readable_on_its_plate():
     assert text_colour("#F0E442") == INK and text_colour("#0072B2") == "white"
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(10.0, 12.0, 30.0, 26.0), (35.0, 0.0, 60.0, 25.0), (0.0, 14.0, 60.0, 40.0)],
+    ids=["inside", "at the upper edge", "at the lower edge"],
+)
+def test_captions_of_boxes_that_coincide_do_not_cover_each_other(box):
+    figure, ((ax,),) = panels(1, 1, (3.0, 2.0))
+    show_image(ax, np.zeros((HEIGHT, WIDTH, 3)))
+    for number, colour in enumerate(("#0072B2", "#F0E442", "#D55E00")):
+        draw_box(ax, box, colour, f"circle 0.9{number}")
+    figure.canvas.draw()
+    extents = [text.get_window_extent() for text in ax.texts]
+    assert len(extents) == 3 and all(extent.height > 5 for extent in extents)
+    assert not any(one.overlaps(other) for place, one in enumerate(extents) for other in extents[:place])
+    panel = ax.get_window_extent()
+    assert all(panel.y0 <= extent.y0 and extent.y1 <= panel.y1 for extent in extents)
+
+
+def test_a_caption_with_room_stands_on_its_box():
+    figure, ((ax,),) = panels(1, 1, (3.0, 2.0))
+    show_image(ax, np.zeros((HEIGHT, WIDTH, 3)))
+    draw_box(ax, (10.0, 12.0, 30.0, 20.0), "#0072B2", "one")
+    draw_box(ax, (10.0, 25.0, 30.0, 38.0), "#F0E442", "another")
+    assert [(text.get_position(), text.get_verticalalignment()) for text in ax.texts] == [
+        ((10, 12), "bottom"),
+        ((10, 25), "bottom"),
+    ]
 
 
 def test_a_notebook_shows_a_figure_by_itself(record, image):

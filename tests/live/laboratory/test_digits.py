@@ -8,6 +8,14 @@ from tests.live.laboratory.opened import SIZE, Opened
 from tests.live.models import live_model
 
 NAMES = {number + 1: str(number) for number in range(10)}
+MOVES = """(view, { places, width }) => {
+    const seen = view.getBoundingClientRect();
+    const scale = seen.width / width;
+    for (const [x, y] of places) {
+        const place = { clientX: seen.left + x * scale, clientY: seen.top + y * scale };
+        view.dispatchEvent(new PointerEvent("pointermove", place));
+    }
+}"""
 SHAPES = "() => window.laboratory.state.shapes"
 
 
@@ -49,6 +57,29 @@ def test_a_digit_is_drawn_moved_and_kept_in_a_link(page, digits, tmp_path):
     again = holds(page, SHAPES, "(shapes) => shapes.length === 2")[1]
     assert again["kind"] == "9" and again["x"] == pytest.approx(60, abs=1)
     assert sum(again["strokes"], []) == [pytest.approx(point, abs=2e-3) for point in sum(drawn["strokes"], [])]
+
+
+def test_strokes_end_where_a_link_could_hold_no_more(page, digits, tmp_path):
+    path = live.save_page(tmp_path / "page.html", digits, image_size=SIZE, names=NAMES, dtype="float32")
+    laboratory = Opened(page, path)
+    laboratory.page.get_by_label("draws a digit").check()
+    laboratory.page.mouse.move(*laboratory.place(2, 50))
+    laboratory.page.mouse.down()
+    row = [(2 + 1.2 * step, 50) for step in range(70)] + [(86, 50.6)]  # the last is nearer than 1 px
+    places = [[x, y + 2 * down] for down in range(7) for x, y in row[:: 1 if down % 2 == 0 else -1]]
+    laboratory.part("view").evaluate(MOVES, {"places": places, "width": SIZE[1]})
+    laboratory.says("trouble", "The digit has 400 points, which is the most; erase it and draw it shorter.")
+    laboratory.page.mouse.up()
+    drawn = holds(page, SHAPES, "(shapes) => shapes[1].strokes.flat().length === 400")[1]
+    gaps = [
+        ((ax - bx) ** 2 + (ay - by) ** 2) ** 0.5 * drawn["radius"]
+        for (ax, ay), (bx, by) in zip(drawn["strokes"][0], drawn["strokes"][0][1:], strict=False)
+    ]
+    assert min(gaps) > 0.999
+    laboratory.part("copy").click()
+    link = holds(page, "() => document.querySelector('[data-part=link]').value", "(text) => text.includes('#')")
+    laboratory.open("#" + link.partition("#")[2])
+    holds(page, SHAPES, "(shapes) => shapes.length === 2 && shapes[1].strokes.flat().length === 400")
 
 
 def test_a_model_of_shapes_draws_no_digits(laboratory):

@@ -1,9 +1,10 @@
 """The state as a link: what a reader set is there again when the link is opened."""
 
 import pytest
+import torch
 
-from tests.browser.waiting import holds
-from tests.live.laboratory.opened import SIZE
+from tests.browser.waiting import changes, holds
+from tests.live.laboratory.opened import DRAWN, SIZE
 
 ADDRESS = "() => location.href.split('#')[1] ?? ''"
 LINK = "() => document.querySelector('[data-part=link]').value"
@@ -40,6 +41,20 @@ def test_a_link_leads_back_to_the_state(laboratory):
     assert read.pop("pin") == pytest.approx(set_by_hand.pop("pin"), abs=1e-3)
     assert read == set_by_hand
     assert read["cuts"] == ["e1h1"] and (read["layer"], read["score"], read["points"]) == (2, 55, False)
+
+
+def test_who_opens_a_link_sees_the_same_to_the_pixel(laboratory):
+    """Places that no thousandth meets, and an angle between two degrees."""
+    laboratory.drag((0.72 * SIZE[1], 0.3 * SIZE[0]), (61.23, 27.77))
+    with changes(laboratory.page, DRAWN):
+        laboratory.page.keyboard.press("r")
+    laboratory.slide("radius", 11.7)
+    seen, boxes = laboratory.pixels(), laboratory.answer("pred_boxes")
+    laboratory.part("copy").click()
+    link = holds(laboratory.page, LINK, "(text) => text.includes('#shapes')")
+    laboratory.open("#" + link.partition("#")[2])
+    assert torch.equal(laboratory.pixels(), seen)
+    assert torch.equal(laboratory.answer("pred_boxes"), boxes)
 
 
 def test_another_link_in_the_same_page_and_begin_anew(laboratory):

@@ -2,7 +2,7 @@
 // objects are pinned. What is done changes `laboratory.state`, and the laboratory looks again.
 
 import { boxOf, fromStrokes, isDrawnByHand, placed, shapeAt, SMALLEST_RADIUS } from "./shapes.js";
-import { MOST_SHAPES } from "./state.js";
+import { MOST_POINTS, MOST_SHAPES } from "./state.js";
 
 const STEP = 2; // px of the image, for each press of an arrow key
 const LONG_STEP = 10; // with Shift
@@ -14,6 +14,7 @@ const HANDLE_GAP = 16; // px of the page, from a shape to the handle that turns 
 const COLOURS = ["#e8423c", "#2f6fe0", "#f2d43a", "#ee66cc", "#36b37e", "#f4f4f4"];
 const NEW_SHARE = 0.12; // radius of a new shape, of the shorter side
 const STROKE_REACH = 1.3; // how near to a digit, in its radii, a stroke belongs to it
+const POINT_GAP = 1; // px of the image between two points of a stroke, at least
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export class Editor {
@@ -103,7 +104,13 @@ export class Editor {
     const { colour } = near ? this.shape : { colour: this.nextColour() };
     if (!near && !this.push(fromStrokes(kind, [[[x, y]]], colour))) return;
     const line = [];
+    const most = MOST_POINTS - before.flat().length;
     this.holding = (x, y) => {
+      if (line.length && Math.hypot(line.at(-1)[0] - x, line.at(-1)[1] - y) < POINT_GAP) return;
+      if (line.length >= most) {
+        this.laboratory.say(`The digit has ${MOST_POINTS} points, which is the most; erase it and draw it shorter.`);
+        return;
+      }
       line.push([x, y]);
       this.state.shapes[this.state.held] = fromStrokes(kind, [...before, line], colour);
       this.laboratory.ask();

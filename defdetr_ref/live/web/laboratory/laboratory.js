@@ -14,7 +14,7 @@ import { QuerySteps } from "./query.js";
 import { apWords, fillTable, pinWords } from "./report.js";
 import { makeGround, paintScene } from "./scene.js";
 import { firstShapes, isDrawnByHand, OUTLINES } from "./shapes.js";
-import { asLink, firstState, fromLink } from "./state.js";
+import { asLink, asLinked, firstState, fromLink } from "./state.js";
 import { Tours } from "./tours.js";
 import { paintDetections, paintView } from "./views.js";
 
@@ -173,9 +173,10 @@ export class Laboratory {
 
   lookAgain() {
     const { state, models } = this;
-    const pixels = paintScene(this.image, state.shapes, this.ground, this.photograph);
+    const seen = { ...state, shapes: asLinked(state.shapes, this.can) };
+    const pixels = paintScene(this.image, seen.shapes, this.ground, this.photograph);
     try {
-      this.look = lookAt(models, state, pixels, this.size, this.labelOf);
+      this.look = lookAt(models, seen, pixels, this.size, this.labelOf);
       if (state.pin.kind === "box") state.pin.box = this.look.pinned.box; // it follows its query
     } catch (error) {
       this.look = null;

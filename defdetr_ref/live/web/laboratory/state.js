@@ -5,9 +5,8 @@
 import { isDrawnByHand } from "./shapes.js";
 
 const THOUSAND = 1000;
-const LARGEST_RADIUS = 500; // thousandths
 export const MOST_SHAPES = 20;
-const MOST_POINTS = 400; // of a shape's strokes
+export const MOST_POINTS = 400; // of a shape's strokes
 const POINTERS = ["move", "pixel", "object", "draw"];
 
 /** What the page begins with. can: see `Laboratory.can`. */
@@ -33,20 +32,46 @@ export function asLink(state, first, can) {
   return Object.keys(now).filter((name) => now[name] !== before[name]).map((name) => `${name}=${now[name]}`).join("&");
 }
 
-function written(state, { height, width }) {
+const inThousandths = (number, side) => Math.round((number / side) * THOUSAND);
+
+/** A shape's numbers as a link holds them: [x, y, radius] in thousandths, the angle in degrees, strokes in thousandths. */
+function wholeNumbers({ x, y, radius, angle, strokes }, { height, width }) {
+  return {
+    places: [inThousandths(x, width), inThousandths(y, height), inThousandths(radius, Math.min(height, width))],
+    degrees: Math.round((angle * 180) / Math.PI),
+    strokes: strokes?.map((line) => line.map((point) => point.map((n) => inThousandths(n, 1)))),
+  };
+}
+
+/** And back: what of a shape those numbers decide. */
+function fromWholeNumbers({ places: [x, y, size], degrees, strokes }, { height, width }) {
+  const shape = {
+    x: (x / THOUSAND) * width,
+    y: (y / THOUSAND) * height,
+    radius: (size / THOUSAND) * Math.min(height, width),
+    angle: (degrees * Math.PI) / 180,
+  };
+  if (strokes) shape.strokes = strokes.map((line) => line.map((point) => point.map((n) => n / THOUSAND)));
+  return shape;
+}
+
+/** The shapes as a link brings them back: these are painted, so that who opens the link sees the same to the pixel. */
+export function asLinked(shapes, can) {
+  return shapes.map((shape) => ({ ...shape, ...fromWholeNumbers(wholeNumbers(shape, can), can) }));
+}
+
+function written(state, can) {
   const { shapes, pin, cuts, points, model, beside, ...plain } = state;
-  const share = (number, side) => Math.round((number / side) * THOUSAND);
-  const shapeWords = ({ kind, x, y, radius, colour, angle, strokes }) => {
-    const degrees = Math.round((angle * 180) / Math.PI);
-    const size = share(radius, Math.min(height, width));
-    const words = [kind, share(x, width), share(y, height), size, colour.slice(1), degrees];
-    if (strokes) words.push(strokes.map((line) => line.flat().map((n) => Math.round(n * THOUSAND)).join(".")).join("!"));
+  const shapeWords = (shape) => {
+    const { places, degrees, strokes } = wholeNumbers(shape, can);
+    const words = [shape.kind, ...places, shape.colour.slice(1), degrees];
+    if (strokes) words.push(strokes.map((line) => line.flat().join(".")).join("!"));
     return words.join("_");
   };
   const pinWords = {
     held: () => "held",
-    box: () => `box_${pin.box.map((n) => share(n, 1)).join("_")}`,
-    pixel: () => `pixel_${pin.level}_${share(pin.x, 1)}_${share(pin.y, 1)}`,
+    box: () => `box_${pin.box.map((n) => inThousandths(n, 1)).join("_")}`,
+    pixel: () => `pixel_${pin.level}_${inThousandths(pin.x, 1)}_${inThousandths(pin.y, 1)}`,
   };
   return {
     shapes: shapes.map(shapeWords).join("~"),
@@ -110,20 +135,19 @@ const READERS = {
   beside: (text, can, part) => oneOf(named(text, part), ["", "uncut", ...can.models], part),
 };
 
-function readShape(words, { kinds, height, width }) {
+function readShape(words, can) {
   const [kind, ...rest] = words.split("_");
-  if (!kinds.includes(kind)) throw unreadable(words.slice(0, 30), `the model knows ${kinds.join(", ")}`);
+  if (!can.kinds.includes(kind)) throw unreadable(words.slice(0, 30), `the model knows ${can.kinds.join(", ")}`);
   const [x, y, size, colour, degrees, strokes] = rest;
   if (!/^[0-9a-f]{6}$/.test(colour)) throw unreadable(words.slice(0, 60), "a colour has six hexadecimal digits");
-  const shape = {
-    kind,
-    x: (whole(x, [0, THOUSAND], words) / THOUSAND) * width,
-    y: (whole(y, [0, THOUSAND], words) / THOUSAND) * height,
-    radius: (whole(size, [1, LARGEST_RADIUS], words) / THOUSAND) * Math.min(height, width),
-    colour: `#${colour}`,
-    angle: (whole(degrees, [-THOUSAND, THOUSAND], words) * Math.PI) / 180,
+  const [shorter, longer] = [Math.min(can.height, can.width), Math.max(can.height, can.width)];
+  const largest = Math.ceil((THOUSAND * longer) / shorter / 2); // a digit may be drawn over all of the image
+  const numbers = {
+    places: [...[x, y].map((text) => whole(text, [0, THOUSAND], words)), whole(size, [1, largest], words)],
+    degrees: whole(degrees, [-THOUSAND, THOUSAND], words),
+    strokes: isDrawnByHand(kind) ? readStrokes(strokes ?? "", words) : undefined,
   };
-  return isDrawnByHand(kind) ? { ...shape, strokes: readStrokes(strokes ?? "", words) } : shape;
+  return { kind, colour: `#${colour}`, ...fromWholeNumbers(numbers, can) };
 }
 
 function readStrokes(text, words) {
@@ -131,7 +155,7 @@ function readStrokes(text, words) {
   if (lines.flat().length > 2 * MOST_POINTS || lines.some((line) => line.length % 2)) {
     throw unreadable(words.slice(0, 30), `strokes are pairs of numbers, at most ${MOST_POINTS}`);
   }
-  const numbers = lines.map((line) => line.map((n) => whole(n, [-THOUSAND, THOUSAND], words.slice(0, 30)) / THOUSAND));
+  const numbers = lines.map((line) => line.map((n) => whole(n, [-THOUSAND, THOUSAND], words.slice(0, 30))));
   return numbers.map((line) => Array.from({ length: line.length / 2 }, (_, i) => [line[2 * i], line[2 * i + 1]]));
 }
 
