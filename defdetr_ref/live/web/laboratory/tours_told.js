@@ -265,7 +265,8 @@ export const TOURS = [
         link: "model=@plain&held=2",
         say:
           "The plain one: the reference point is learned, the same for every image, and stays where it is through all " +
-          "layers. The points lie around it, as many pixels of a level away as the query says.",
+          "layers. The points lie around it, as many pixels of a level away as the query says. Below: layers 2 and 3 make it " +
+          "surer, and its box hardly better.",
       },
       {
         link: "model=@refined&beside=uncut&cuts=d1&held=2",
