@@ -23,7 +23,7 @@ LESSONS = (
     Lesson("02_attention_without_keys", "Attention without keys", 25, 10),
     Lesson("03_sampling_offsets", "Where to look first", 25, 15),
     Lesson("04_multi_scale_attention", "Many scales, no FPN", 25, 10),
-    Lesson("05_reference_points", "Reference points", 30, 10),
+    Lesson("05_reference_points", "Reference points", 30, 15),
     Lesson("06_from_query_to_box", "From query to box", 30, 15),
     Lesson("07_box_refinement", "Refinement with the gradient blocked", 25, 15),
     Lesson("08_two_stages", "Two stages", 35, 10),
