@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from defdetr_ref import zoo
 from defdetr_ref.checkpoints.loading import CLASSES
 from defdetr_ref.config import DeformableDETRConfig
 from defdetr_ref.data.drawn import DrawnDataset
@@ -27,6 +28,7 @@ class Recipe:
     model_class: a key of `checkpoints.loading.CLASSES`.
     model: fields that differ from the `compact` preset.
     kept_epochs: epochs whose weights ship as well.
+    backbone: a detector of the zoo whose trained backbone it begins with and does not train on; None trains its own.
     """
 
     summary: str
@@ -35,13 +37,18 @@ class Recipe:
     model_class: str = "DeformableDETR"
     model: dict[str, Any] = field(default_factory=dict)
     kept_epochs: tuple[int, ...] = ()
+    backbone: str | None = None
 
     def new_model(self) -> nn.Module:
         """The model with the first weights of the recipe's seed."""
         classes = max(DRAWN_SETS[self.data].categories) + 1
         config = DeformableDETRConfig.preset("compact", num_classes=classes, **self.model)
         torch.manual_seed(self.train.seed)
-        return CLASSES[self.model_class](config)
+        model = CLASSES[self.model_class](config)
+        if self.backbone is not None:
+            model.backbone.load_state_dict(zoo.load(self.backbone).backbone.state_dict())
+            model.backbone.requires_grad_(False)
+        return model
 
     def train_set(self) -> DrawnDataset:
         """New images in every epoch, drawn as `defdetr draw` does by default."""
@@ -79,7 +86,14 @@ RECIPES: dict[str, Recipe] = {
     "shapes-plain": Recipe(
         "The plain Deformable DETR: learned queries, one stage, no refinement.", "shapes", schedule(48), model=PLAIN
     ),
+    # From random weights it had AP 0.0 after 56 epochs of this schedule with 250 steps each: dense attention that sees
+    # everything alike tells a backbone nothing. The paper's DETR, too, begins with a trained one.
     "shapes-detr": Recipe(
-        "DETR, with dense attention, otherwise like shapes-plain.", "shapes", schedule(72), "DetrBaseline", PLAIN
+        "DETR, with dense attention, otherwise like shapes-plain; its backbone is that of shapes.",
+        "shapes",
+        schedule(100, batch_size=16, warmup_steps=500, eval_every=10),
+        "DetrBaseline",
+        PLAIN,
+        backbone="shapes",
     ),
 }

@@ -1,11 +1,12 @@
 """A detector of the zoo, made from its recipe: a small one here."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from defdetr_ref import checkpoints
+from defdetr_ref import checkpoints, zoo
 from defdetr_ref.evaluation import evaluate
 from defdetr_ref.training import trainer
 from defdetr_ref.zoo import recipes, training
@@ -83,6 +84,18 @@ def test_a_run_of_other_settings_is_not_gone_on_with(quick, tmp_path, monkeypatc
 def test_an_unknown_recipe_lists_those_that_exist(tmp_path):
     with pytest.raises(ValueError, match=r"no recipe for 'lions'; choose from shapes, digits"):
         train_detector("lions", tmp_path)
+
+
+def test_a_backbone_of_the_zoo_is_begun_with_and_not_trained_on(quick, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "quick", replace(QUICK, backbone="shapes"))
+    train_detector("quick", tmp_path, progress=False)
+    trained = checkpoints.read_model(tmp_path / "quick" / "last.pt")[0]
+    backbone = dict(zoo.load("shapes").backbone.named_parameters())
+    assert backbone and trained.backbone.state_dict().keys() >= backbone.keys()
+    for key, weight in trained.backbone.named_parameters():
+        torch.testing.assert_close(weight, backbone[key], atol=0, rtol=0)
+    first = RECIPES["quick"].new_model()
+    assert not torch.equal(trained.pyramid.level_embed, first.pyramid.level_embed)
 
 
 @pytest.mark.parametrize("name", RECIPES)
