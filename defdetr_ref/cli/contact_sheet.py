@@ -7,11 +7,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from defdetr_ref.cli.detect import COLOURS
+from defdetr_ref.cli.lettering import drawable_part, font, name_of
 from defdetr_ref.data.checking import CheckedSplit, Finding
 from defdetr_ref.data.pictures import read_picture
 from defdetr_ref.html_page import html_page
@@ -19,7 +19,6 @@ from defdetr_ref.html_page import html_page
 COLUMNS = 6
 CELL = (220, 220)  # px, width and height, of an image on the sheet
 CAPTION, GAP = 18, 6  # px, height of the line below an image, and what is left free between images
-FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 SHOWN = 20  # places of a finding on the page; check.json has all
 
 STYLE = """main { max-width: 88rem; }
@@ -75,50 +74,45 @@ def _small(picture: Image.Image, boxes: np.ndarray, labels: np.ndarray, names: l
     size = tuple(max(1, round(side * scale)) for side in picture.size)
     small = picture.resize(size, Image.Resampling.BILINEAR)
     pencil = ImageDraw.Draw(small)
-    font = ImageFont.truetype(FONT, 9)
+    letters = font(9)
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     for row in np.argsort(-areas):
         left, top, right, bottom = (boxes[row] * scale).tolist()
         colour = COLOURS[labels[row] % len(COLOURS)]
         pencil.rectangle((left, top, right, bottom), outline=colour, width=2)
-        name = _printable(names[row])
-        _, _, wide, high = pencil.textbbox((0, 0), name, font=font)
+        name = name_of(names[row], int(labels[row]))
+        _, _, wide, high = pencil.textbbox((0, 0), name, font=letters)
         corner = (max(0, min(left, size[0] - wide)), top - high if top >= high else min(bottom, size[1] - high))
-        pencil.rectangle(pencil.textbbox(corner, name, font=font), fill=colour)
-        pencil.text(corner, name, fill="white", font=font)
+        pencil.rectangle(pencil.textbbox(corner, name, font=letters), fill=colour)
+        pencil.text(corner, name, fill="white", font=letters)
     return small
-
-
-def _printable(text: str) -> str:
-    """Half of a pair of surrogates, which json may hold, is no letter."""
-    return text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def save_sheet(path: Path, samples: dict[str, list[Sample]]) -> None:
     """A PNG: the samples of each split below its name."""
-    font = ImageFont.truetype(FONT, 11)
+    letters = font(11)
     width, height = CELL[0] + GAP, CELL[1] + CAPTION + GAP
     rows = sum(-(-len(ones) // COLUMNS) for ones in samples.values())
     sheet = Image.new("RGB", (COLUMNS * width + GAP, rows * height + len(samples) * 2 * CAPTION + GAP), "white")
     pencil = ImageDraw.Draw(sheet)
     top = GAP
-    for name, ones in samples.items():
-        pencil.text((GAP, top + CAPTION // 2), name, fill="black", font=ImageFont.truetype(FONT, 14))
+    for split, ones in samples.items():
+        pencil.text((GAP, top + CAPTION // 2), split, fill="black", font=font(14))
         top += 2 * CAPTION
         for number, one in enumerate(ones):
             left, below = GAP + number % COLUMNS * width, top + number // COLUMNS * height
             sheet.paste(one.picture, (left, below))
-            pencil.text((left, below + CELL[1] + 2), _fitting(one.file_name, font, CELL[0]), fill="#555555", font=font)
+            name = _fitting(drawable_part(one.file_name), letters, CELL[0])
+            pencil.text((left, below + CELL[1] + 2), name, fill="#555555", font=letters)
         top += -(-len(ones) // COLUMNS) * height
     sheet.save(path)
 
 
-def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+def _fitting(text: str, letters: ImageFont.FreeTypeFont, width: int) -> str:
     """The text, or its end where all of it is wider than `width` px."""
-    text = _printable(text)
-    if font.getlength(text) <= width:
+    if letters.getlength(text) <= width:
         return text
-    while font.getlength("…" + text) > width:
+    while letters.getlength("…" + text) > width:
         text = text[1:]
     return "…" + text
 
@@ -141,7 +135,7 @@ def save_page(
     sections += [_section(f"{name}: what was found", _list(ones)) for name, ones in findings.items()]
     sections += [_section(f"{name}: a sample", _figures(ones)) for name, ones in samples.items()]
     text = html_page(title, "\n".join(sections), style=STYLE)
-    path.write_text(_printable(text), encoding="utf-8", newline="\n")
+    path.write_text(text, encoding="utf-8", errors="replace", newline="\n")  # half a pair of surrogates is no letter
 
 
 def _section(heading: str, content: str) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from defdetr_ref import checkpoints, zoo
 from defdetr_ref.cli import common
 from defdetr_ref.cli.exports import Detected, as_coco, as_label_studio
+from defdetr_ref.cli.lettering import font, name_of
 from defdetr_ref.data.pictures import UPRIGHT, read_picture
 from defdetr_ref.export.onnx_detector import OnnxDetector
 from defdetr_ref.inference import evaluation_mode, postprocess
@@ -20,6 +21,8 @@ from defdetr_ref.inference import evaluation_mode, postprocess
 DEFAULT = zoo.PREFIX + "shapes"
 EXPORTS = {"coco": "coco.json", "label-studio": "label_studio.json"}  # --also, and the file that it writes
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
+
+LETTERS = 11  # px, of names in pictures
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -130,14 +133,15 @@ def draw(picture: Image.Image, detections: list[dict[str, Any]]) -> Image.Image:
     """A copy of the picture with the boxes, the best on top, each category in its colour."""
     copy = picture.copy()
     pencil = ImageDraw.Draw(copy)
+    letters = font(LETTERS)
     for one in reversed(detections):
         left, top, right, bottom = one["box"]
         colour = COLOURS[one["label"] % len(COLOURS)]
         pencil.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=2)
-        text = f"{one['category']} {one['score']:.2f}"
-        place = pencil.textbbox((max(left, 0), max(top, 0)), text)
+        text = f"{name_of(one['category'], one['label'])} {one['score']:.2f}"
+        place = pencil.textbbox((max(left, 0), max(top, 0)), text, font=letters)
         pencil.rectangle(place, fill=colour)
-        pencil.text(place[:2], text, fill="white")
+        pencil.text(place[:2], text, fill="white", font=letters, anchor="lt")
     return copy
 
 
