@@ -86,14 +86,14 @@ RECIPES: dict[str, Recipe] = {
     "shapes-plain": Recipe(
         "The plain Deformable DETR: learned queries, one stage, no refinement.", "shapes", schedule(48), model=PLAIN
     ),
-    # From random weights it had AP 0.0 after 56 epochs of this schedule with 250 steps each: dense attention that sees
-    # everything alike tells a backbone nothing. The paper's DETR, too, begins with a trained one.
+    # With a backbone that trains, too, its AP was 0.0 after 56 epochs, and with all layers of shapes-plain after 20:
+    # the loss stays where attention tells no place from another. The paper's DETR, too, begins with a trained backbone.
     "shapes-detr": Recipe(
-        "DETR, with dense attention, otherwise like shapes-plain; its backbone is that of shapes.",
+        "DETR: dense attention over all levels, smaller than shapes-plain, with the backbone of shapes.",
         "shapes",
         schedule(100, batch_size=16, warmup_steps=500, eval_every=10),
         "DetrBaseline",
-        PLAIN,
+        {**PLAIN, "d_model": 64, "d_ffn": 128, "encoder_layers": 1, "decoder_layers": 2, "num_queries": 20},
         backbone="shapes",
     ),
 }
