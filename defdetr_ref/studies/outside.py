@@ -2,7 +2,7 @@
 
     run_study(Path("docs/studies/outside"), Path("runs/studies/work/outside"))
 
-Half of a trained encoder's attention weight falls outside a small image, where zeros are read. Each run here is
+Most of zoo:shapes' attention in the encoder falls outside the image, where zeros are read. Each run here is
 zoo:shapes, one choice changed, trained for a twelfth of its epochs. Each run becomes one JSON file.
 """
 

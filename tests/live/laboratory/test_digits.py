@@ -65,7 +65,9 @@ def test_strokes_end_where_a_link_could_hold_no_more(page, digits, tmp_path):
     laboratory.page.get_by_label("draws a digit").check()
     laboratory.page.mouse.move(*laboratory.place(2, 50))
     laboratory.page.mouse.down()
-    row = [(2 + 1.2 * step, 50) for step in range(70)] + [(86, 50.6)]  # the last is nearer than 1 px
+    row = (
+        [(-30, 50)] + [(2 + 1.2 * step, 50) for step in range(70)] + [(86, 50.6)]
+    )  # the first is no place of the image, the last too near
     places = [[x, y + 2 * down] for down in range(7) for x, y in row[:: 1 if down % 2 == 0 else -1]]
     laboratory.part("view").evaluate(MOVES, {"places": places, "width": SIZE[1]})
     laboratory.says("trouble", "The digit has 400 points, which is the most; erase it and draw it shorter.")
@@ -76,6 +78,7 @@ def test_strokes_end_where_a_link_could_hold_no_more(page, digits, tmp_path):
         for (ax, ay), (bx, by) in zip(drawn["strokes"][0], drawn["strokes"][0][1:], strict=False)
     ]
     assert min(gaps) > 0.999
+    assert (drawn["x"], drawn["radius"]) == pytest.approx((43, 43))  # from the image's border to 86
     laboratory.part("copy").click()
     link = holds(page, "() => document.querySelector('[data-part=link]').value", "(text) => text.includes('#')")
     laboratory.open("#" + link.partition("#")[2])

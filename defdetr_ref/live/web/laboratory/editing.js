@@ -105,7 +105,9 @@ export class Editor {
     if (!near && !this.push(fromStrokes(kind, [[[x, y]]], colour))) return;
     const line = [];
     const most = MOST_POINTS - before.flat().length;
-    this.holding = (x, y) => {
+    const [height, width] = this.size;
+    this.holding = (right, down) => {
+      const [x, y] = [Math.min(Math.max(right, 0), width), Math.min(Math.max(down, 0), height)]; // a link holds no others
       if (line.length && Math.hypot(line.at(-1)[0] - x, line.at(-1)[1] - y) < POINT_GAP) return;
       if (line.length >= most) {
         this.laboratory.say(`The digit has ${MOST_POINTS} points, which is the most; erase it and draw it shorter.`);
