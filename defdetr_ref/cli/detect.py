@@ -21,7 +21,6 @@ from defdetr_ref.inference import evaluation_mode, postprocess
 DEFAULT = zoo.PREFIX + "shapes"
 EXPORTS = {"coco": "coco.json", "label-studio": "label_studio.json"}  # --also, and the file that it writes
 COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#f032e6", "#9a6324", "#808000", "#000075")
-
 LETTERS = 11  # px, of names in pictures
 
 

@@ -17,10 +17,13 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 @cache
+def _face() -> FT2Font:
+    return FT2Font(str(FONT))
+
+
 def drawable(text: str) -> bool:
     """Whether the font has every letter of it; what it lacks would be drawn as an empty box."""
-    face = FT2Font(str(FONT))
-    return all(face.get_char_index(ord(letter)) for letter in text)
+    return all(_face().get_char_index(ord(letter)) for letter in text)
 
 
 def name_of(category: str, label: int) -> str:

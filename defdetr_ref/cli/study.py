@@ -6,6 +6,12 @@ from pathlib import Path
 
 RESULTS = Path("docs/studies")
 WORK = Path("runs/studies")
+ONE_JOB = {  # study → why it takes no more
+    "small-objects": "measures time, so it does one thing at a time",
+    "cost": "measures time, so it does one thing at a time",
+    "outside": "trains one detector at a time",
+    "bugs": "plants them into this process, one at a time",
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,12 +32,8 @@ def run(args: argparse.Namespace) -> None:
     """Run the study and print its table."""
     results = WORK / "quick" if args.quick else RESULTS
     work = Path(args.work or WORK / ("quick-work" if args.quick else "work"))
-    if args.jobs != 1 and args.study in ("cost", "small-objects"):
-        raise ValueError(f"--jobs {args.jobs}: the study {args.study} measures time, so it does one thing at a time")
-    if args.jobs != 1 and args.study == "outside":
-        raise ValueError(f"--jobs {args.jobs}: the study outside trains one detector at a time")
-    if args.jobs != 1 and args.study == "bugs":
-        raise ValueError(f"--jobs {args.jobs}: the study bugs plants them into this process, one at a time")
+    if args.jobs != 1 and args.study in ONE_JOB:
+        raise ValueError(f"--jobs {args.jobs}: the study {args.study} {ONE_JOB[args.study]}")
     STUDIES[args.study](args, results, work)
 
 

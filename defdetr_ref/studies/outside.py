@@ -1,6 +1,6 @@
 """Does another choice of points or levels read less outside the image, and does it detect better?
 
-    run_study(Path("docs/studies/outside"), Path("runs/studies/work/outside"))
+    run_study(Path("docs/studies/outside"), Path("runs/studies"))
 
 Most of zoo:shapes' attention in the encoder falls outside the image, where zeros are read. Each run here is
 zoo:shapes, one choice changed, trained for a twelfth of its epochs. Each run becomes one JSON file.
