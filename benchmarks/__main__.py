@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,10 @@ def first_call_in_a_fresh_process(seed: int) -> dict[str, float]:
     return json.loads(done.stdout)
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything the options ask for, ready for JSON."""
+def measure(
+    options: argparse.Namespace, keep: Callable[[dict[str, Any]], object] = lambda results: None
+) -> dict[str, Any]:
+    """Everything the options ask for, ready for JSON; `keep` gets what there is whenever there is more."""
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {
         "date": date.today().isoformat(),
@@ -60,12 +63,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "versions": versions(),
         "seed": options.seed,
         "rounds": options.rounds,
-        "operator": bench_operator(options.device, options.rounds, options.seed, options.workloads),
     }
+    how = options.device, options.rounds, options.seed
+    results["operator"] = bench_operator(*how, options.workloads, lambda found: keep(results | {"operator": found}))
+    keep(results)
     if not options.no_detector:
-        results["detector"] = bench_detector(options.device, options.rounds, options.seed)
+        results["detector"] = bench_detector(*how)
+        keep(results)
     if not options.no_hugging_face and importlib.util.find_spec("transformers"):
-        results["hugging_face"] = bench_hugging_face(options.device, options.rounds, options.seed)
+        results["hugging_face"] = bench_hugging_face(*how)
     if options.device == "cpu":
         results["first_call"] = first_call_in_a_fresh_process(options.seed)
     return results

@@ -4,6 +4,7 @@ What fails is written down beside what works, and nothing that was measured is l
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -48,16 +49,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--out", type=Path, help=f"default: {RESULTS}/gpu-<name of the GPU>.json")
     parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
+    parser.add_argument("--no-tests", action="store_true", help="the benchmarks alone; the file's tests are kept")
+    options, others = parser.parse_known_args()  # the others are of `python -m benchmarks`: --workloads, …
     if not torch.cuda.is_available():
         sys.exit("make gpu: PyTorch finds no NVIDIA GPU on this machine; run it on one that has a GPU and its driver")
     out = options.out or RESULTS / f"gpu-{device_name('cuda')}.json"
     results: dict[str, Any] = {"machine": machine("cuda") | {"name": device_name("cuda")}, "versions": versions()}
-    results["tests"] = run_tests()
+    if not options.no_tests:
+        results["tests"] = run_tests()
+    elif out.exists():
+        results["tests"] = json.loads(out.read_text(encoding="utf-8"))["tests"]
     write_json(results, out)
-    print({name: count for name, count in results["tests"].items() if name != "output"})
+    print({name: count for name, count in results.get("tests", {}).items() if name != "output"})
+    asked = parse_benchmarks(["--device", "cuda", "--rounds", str(options.rounds), *others])
     try:
-        results |= measure(parse_benchmarks(["--device", "cuda", "--rounds", str(options.rounds)]))
+        results |= measure(asked, lambda found: write_json(results | found, out))
         print(as_text(results))
         plot(results).savefig(out.with_suffix(".png"), dpi=110)
     except Exception:  # the tests' results are kept, and the file says what went wrong

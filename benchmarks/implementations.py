@@ -39,8 +39,21 @@ class Implementation:
             return torch.autograd.grad(output, inputs, workload.grad_output)
 
 
+def forget_compilations() -> None:
+    """Before each new size: `torch.compile` keeps eight compilations of a function, and runs the next one eagerly."""
+    torch.compiler.reset()
+
+
 def _compiled_by_torch() -> Operator:
+    torch._dynamo.config.fail_on_recompile_limit_hit = True  # an eager call under this name would be a wrong figure
     return torch.compile(ms_deform_attn_torch, dynamic=False)
+
+
+@functools.lru_cache
+def _level_tensors(shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Sizes (L, 2) and where each level starts (L,), which a detector makes once for all its layers."""
+    sizes = torch.tensor(shapes, device=device)
+    return sizes, torch.cat([sizes.new_zeros(1), sizes.prod(1).cumsum(0)[:-1]])
 
 
 def _hugging_face() -> Operator:
@@ -49,9 +62,19 @@ def _hugging_face() -> Operator:
     layer = MultiScaleDeformableAttention()
 
     def forward(value: Tensor, shapes: SpatialShapes, places: Tensor, weights: Tensor) -> Tensor:
-        sizes = torch.tensor(shapes, device=value.device)
-        starts = torch.cat([sizes.new_zeros(1), sizes.prod(1).cumsum(0)[:-1]])
-        return layer(value, sizes, shapes, starts, places.to(value.dtype), weights.to(value.dtype), 64)
+        levels = _level_tensors(tuple(map(tuple, shapes)), value.device)
+        return layer(value, levels[0], shapes, levels[1], places.to(value.dtype), weights.to(value.dtype), 64)
+
+    return forward
+
+
+def _deformops() -> Operator:
+    """Triton kernels of the package deformops (Python 3.12 and newer)."""
+    from deformops.registry import Backend, msda
+
+    def forward(value: Tensor, shapes: SpatialShapes, places: Tensor, weights: Tensor) -> Tensor:
+        levels = _level_tensors(tuple(map(tuple, shapes)), value.device)
+        return msda(value, *levels, places, weights.to(value.dtype), backend=Backend.TRITON)
 
     return forward
 
@@ -81,6 +104,7 @@ MAKERS: dict[str, dict[str, Callable[[], Implementation]]] = {
         BASELINE: lambda: _backend("torch"),
         "torch.compile": lambda: Implementation("torch.compile", _compiled_by_torch()),
         "transformers": lambda: Implementation("transformers", _hugging_face()),
+        "deformops": lambda: Implementation("deformops", _deformops()),
         "cuda, textbook": lambda: _cuda("textbook"),
         "cuda, fast": lambda: _cuda("fast"),
         "cuda": lambda: _backend("cuda"),  # the fast kernel again, with PyTorch's operator and autograd around it

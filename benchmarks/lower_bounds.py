@@ -43,7 +43,7 @@ def _fetch(table, rows, result):
     for i in range(len(rows)):
         if i + PREFETCH_DISTANCE < len(rows):
             prefetch(table, rows[i + PREFETCH_DISTANCE], ROW)
-        total = add_scaled(total, np.float32(1), load(table, rows[i], ROW))
+        total = add_scaled(total, np.float32(1), load(table, rows[i], ROW, ""))
     store(result, 0, total)
 
 

@@ -1,11 +1,12 @@
 """The operator alone: every implementation on every workload, in turn."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from benchmarks.implementations import BASELINE, available
+from benchmarks.implementations import BASELINE, available, forget_compilations
 from benchmarks.lower_bounds import bound_milliseconds, lower_bounds, machine_rates
 from benchmarks.measuring import interleaved, summary
 from benchmarks.memory import DIRECTIONS, extra_peak_memory
@@ -15,13 +16,16 @@ DTYPES = {"cpu": (torch.float32,), "cuda": (torch.float32, torch.float16, torch.
 MEMORY_WORKLOAD = "encoder 800×1066, σ = 3 px"
 
 
-def bench_operator(device: str, rounds: int, seed: int, names: list[str]) -> dict[str, Any]:
-    """names: workloads. Returns everything measured, ready for JSON."""
+def bench_operator(
+    device: str, rounds: int, seed: int, names: list[str], keep: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """names: workloads. Returns everything measured, ready for JSON; `keep` gets what there is after each row."""
     implementations, reasons = available(device, tiny("trial", seed).to(device, torch.float32))
     rates = machine_rates(device, seed)
-    rows = []
+    found: dict[str, Any] = {"rates": rates, "not_run": reasons, "rows": [], "extra_peak_megabytes": {}}
     for name in names:
         for dtype in DTYPES[device]:
+            forget_compilations()
             workload = WORKLOADS[name](seed).to(device, dtype)
             bounds = lower_bounds(workload)
             row: dict[str, Any] = {
@@ -33,10 +37,13 @@ def bench_operator(device: str, rounds: int, seed: int, names: list[str]) -> dic
                 runs = _runs(implementations, workload, direction)
                 row[direction] = summary(interleaved(runs, rounds, device), BASELINE)
             tqdm.write(f"timed: {name}, {row['dtype']}")
-            rows.append(row)
-    names_of = [implementation.name for implementation in implementations]
-    memory = _memory(names_of, device, seed) if MEMORY_WORKLOAD in names else {}
-    return {"rates": rates, "not_run": reasons, "rows": rows, "extra_peak_megabytes": memory}
+            found["rows"].append(row)
+            keep(found)
+    if MEMORY_WORKLOAD in names:
+        forget_compilations()
+        names_of = [implementation.name for implementation in implementations]
+        found["extra_peak_megabytes"] = _memory(names_of, device, seed)
+    return found
 
 
 def _runs(implementations, workload: Workload, direction: str) -> dict:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from defdetr_ref.explain.style import INK, OKABE_ITO
 
 COLOURS = {
-    "torch": "#9A9A9A", "torch.compile": OKABE_ITO[1], "transformers": OKABE_ITO[6],
+    "torch": "#9A9A9A", "torch.compile": OKABE_ITO[1], "transformers": OKABE_ITO[6], "deformops": OKABE_ITO[5],
     "numba": OKABE_ITO[4], "cuda, textbook": OKABE_ITO[0], "cuda, fast": OKABE_ITO[2], "cuda": OKABE_ITO[4],
 }  # fmt: skip
 DIRECTIONS = ("forward", "forward + backward")
@@ -19,7 +20,7 @@ def as_text(results: dict[str, Any]) -> str:
     """Everything, in lines of up to 110 characters."""
     machine, operator = results["machine"], results["operator"]
     lines = [
-        f"{machine['processor']}, {machine['torch_threads']} threads, device {machine['device']}; "
+        f"{machine.get('gpu', machine['processor'])}, {machine['torch_threads']} threads; "
         f"medians of {results['rounds']} rounds, seed {results['seed']}",
         "rates: " + ", ".join(f"{name} {rate}" for name, rate in operator["rates"].items()),
         *(f"not run: {name} ({why})" for name, why in operator["not_run"].items()),
@@ -100,6 +101,9 @@ def plot(results: dict[str, Any]) -> Figure:
             panel.bar_label(bars, labels, padding=3, fontsize=8, color=INK)
         panel.set_xscale("log")
         panel.margins(x=0.12)
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        panel.xaxis.set_major_formatter("{x:g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel("milliseconds, logarithmic; shorter is faster")
         panel.set_title(direction, fontsize=10, loc="left")
         panel.spines[["top", "right"]].set_visible(False)
@@ -107,5 +111,6 @@ def plot(results: dict[str, Any]) -> Figure:
     panels[0].invert_yaxis()
     panels[1].legend(frameon=False, fontsize=8, loc="lower right")
     machine = results["machine"]
-    figure.suptitle(f"The operator on {machine['processor']}, {machine['torch_threads']} threads, float32", fontsize=10)
+    where = machine.get("gpu") or f"{machine['processor']}, {machine['torch_threads']} threads"
+    figure.suptitle(f"The operator on {where}, float32", fontsize=10)
     return figure

@@ -17,14 +17,15 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """What computed: processor, number of cores, PyTorch's threads, device, operating system."""
-    return {
+    """What computed: processor, number of cores, PyTorch's threads, device, operating system, and a GPU's name."""
+    found = {
         "processor": processor_name(),
         "cpu_count": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "device": device,
         "platform": platform.platform(),
     }
+    return found | ({"gpu": torch.cuda.get_device_name()} if device == "cuda" else {})
 
 
 def processor_name(cpu_info: Path = Path("/proc/cpuinfo")) -> str:

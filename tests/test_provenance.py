@@ -20,6 +20,11 @@ def test_the_machine_names_its_threads_and_device():
     assert found["processor"] and found["cpu_count"] >= 1
 
 
+def test_a_gpu_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Fast Card")
+    assert machine("cuda")["gpu"] == "Fast Card" and "gpu" not in machine()
+
+
 def test_the_processor_is_read_from_linux(tmp_path):
     cpu_info = tmp_path / "cpuinfo"
     cpu_info.write_text(

@@ -126,7 +126,7 @@ def text_block(text: str) -> list[str]:
 
 def machine_lines(results: dict[str, Any]) -> Iterator[str]:
     machine, versions = results["machine"], results["versions"]
-    yield f"**{machine['device'] if machine['device'] != 'cpu' else machine['processor']}**"
+    yield f"**{machine.get('gpu', machine['processor'])}**"
     made = [f"PyTorch {versions['torch']}"]
     if "rounds" in results:
         made += [f"{machine['torch_threads']} threads", f"medians of {results['rounds']} rounds", str(results["date"])]

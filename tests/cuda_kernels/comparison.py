@@ -84,25 +84,33 @@ def to_bfloat16(array: np.ndarray) -> np.ndarray:
     return (array.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)
 
 
-# The error allowed in sums, relative to the largest number of an array, and that of an output rounded to 16 bits.
+# The error allowed in sums, relative to the largest number of an array, and that of a number rounded to 16 bits.
 SUMS = {"float64": 1e-14, "float32": 2e-6, "float16": 2e-6, "bfloat16": 2e-6}
 ROUNDING = {"float64": 0, "float32": 0, "float16": 2**-11, "bfloat16": 2**-8}
 NAMES = ("output", "grad_value", "grad_locations", "grad_weights")
 
 
-def compare(runner: Callable, case: Case, kernel: str, dtype: str, expected=None, slack: float = 1.0) -> None:
+def compare(
+    runner: Callable, case: Case, kernel: str, dtype: str, expected=None, slack: float = 1.0, narrow=("output",)
+) -> None:
     """AssertionError, naming the array, unless the runner gives what the specification gives.
 
-    expected: from elsewhere than the loops, which take long for a large case; slack: a factor on the error of sums
+    expected: from elsewhere than the loops, which take long for a large case
+    slack: a factor on the error of sums
+    narrow: the arrays that are rounded to `dtype` after they were summed
     """
     case = rounded(case, dtype)
     actual = runner(case, kernel, dtype)
     for name, one, other in zip(NAMES, actual, expected or specification(case), strict=True):
         assert one.shape == other.shape, f"{name} has shape {one.shape}, not {other.shape}"
-        error = slack * SUMS[dtype] + (ROUNDING[dtype] if name == "output" else 0)
-        allowed = error * max(np.abs(other).max(initial=0), 1)
-        worst = np.abs(one - other).max(initial=0)
-        assert worst <= allowed, f"{name} of the {kernel} kernel in {dtype} is {worst:.2e} off, not {allowed:.2e}"
+        sums = slack * SUMS[dtype] * max(np.abs(other).max(initial=0), 1)
+        error = np.abs(one - other)
+        beyond = error - (ROUNDING[dtype] * np.abs(other) if name in narrow else 0)
+        worst = beyond.max(initial=0)
+        assert worst <= sums, (
+            f"{name} of the {kernel} kernel in {dtype} is {error.max():.2e} off, {worst:.2e} beyond its rounding, "
+            f"not {sums:.2e}"
+        )
 
 
 def specification(case: Case) -> tuple[np.ndarray, ...]:

@@ -32,6 +32,7 @@ SMALL = [
 ]
 FAST_DTYPES = ("float32", "float16", "bfloat16")
 PAIRS = [("textbook", "float64"), ("textbook", "float32"), *(("fast", dtype) for dtype in FAST_DTYPES)]
+NARROW = ("output", "grad_value")  # a gradient of 16-bit values is summed in float32 and returned in 16 bits
 BOTH = pytest.mark.parametrize("kernel, dtype", PAIRS)
 
 
@@ -41,16 +42,17 @@ def test_small_shapes(counts, shapes, kernel, dtype):
     together = {"float32": 4, "float64": 1}.get(dtype, 8)
     if kernel == "fast" and counts[3] % together:
         pytest.skip(f"the fast kernel takes multiples of {together} channels")
-    compare(on_gpu, random_case(*counts, shapes), kernel, dtype)
+    compare(on_gpu, random_case(*counts, shapes), kernel, dtype, narrow=NARROW)
 
 
 @BOTH
 def test_borders_pixel_centres_and_wild_locations(kernel, dtype):
-    compare(on_gpu, border_case(channels=8), kernel, dtype)
+    compare(on_gpu, border_case(channels=8), kernel, dtype, narrow=NARROW)
 
 
-# A location in float32 is off by up to 134 pixels · 2⁻²⁴, and a sample by as much of the difference of its pixels.
-LARGE_MAP = {"float64": 1, "float32": 50, "float16": 50, "bfloat16": 50}
+# A location in float32 is off by up to 134 pixels · 2⁻²⁴, and a sample by as much of the difference of its pixels. In
+# float64 grid_sample's own locations are off by a few times 134 pixels · 2⁻⁵³ (on a CPU, too, it is 0.8e-14 away).
+LARGE_MAP = {"float64": 3, "float32": 50, "float16": 50, "bfloat16": 50}
 
 
 @BOTH
@@ -59,7 +61,7 @@ def test_real_sizes(queries, kernel, dtype):
     case = encoder_case(LEVELS) if queries == "encoder" else random_case(2, 300, 8, 32, 4, LEVELS, spread=0.2)
     case = away_from_kinks(case)
     expected = by_grid_sample(rounded(case, dtype))
-    compare(on_gpu, case, kernel, dtype, expected, slack=LARGE_MAP[dtype])
+    compare(on_gpu, case, kernel, dtype, expected, slack=LARGE_MAP[dtype], narrow=NARROW)
 
 
 @pytest.mark.parametrize("dtype, digits", [("float16", 2**-11), ("bfloat16", 2**-8)])

@@ -140,10 +140,12 @@ SANITIZER = shutil.which("compute-sanitizer") or shutil.which("compute-sanitizer
 
 
 @pytest.mark.skipif(SANITIZER is None, reason="compute-sanitizer, NVIDIA's checker, is not installed (CUDA toolkit)")
-@pytest.mark.parametrize("tool", ["memcheck", "racecheck"])
+@pytest.mark.parametrize("tool", ["memcheck", "racecheck", "synccheck"])
 def test_sanitizer_finds_nothing(tool):
     script = Path(__file__).with_name("sanitized.py")
-    command = [SANITIZER, "--tool", tool, "--error-exitcode", "9", sys.executable, str(script)]
+    # Numba asks the driver for functions of newer drivers; what fails and matters is an exception in Python.
+    errors = ["--report-api-errors", "no"] if tool == "memcheck" else []
+    command = [SANITIZER, "--tool", tool, *errors, "--error-exitcode", "9", sys.executable, str(script)]
     finished = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     report = finished.stdout + finished.stderr
     if "Device not supported" in report:
