@@ -245,3 +245,21 @@ def test_sha256_is_the_standards(live_page):
     found = live_page.run(SHA256, [live_page.put(content) for content in contents])
     wanted = [hashlib.sha256(content).hexdigest() for content in contents]
     assert found == [*wanted, wanted[-1]]
+
+
+PLACES = """async ({ frame, labels }) => {
+    const { labelPlaces } = await import("/web/laboratory/painting.js");
+    return labelPlaces(frame, labels);
+}"""
+
+
+def test_no_words_lie_over_those_of_another_box(live_page):
+    """Three boxes in one place, one beside them, one at the upper edge."""
+    frame = {"left": 0, "top": 0, "width": 300, "height": 200}
+    boxes = [[0.5, 0.5, 0.2, 0.4]] * 3 + [[0.9, 0.5, 0.1, 0.4], [0.2, 0.05, 0.2, 0.1]]
+    labels = [{"box": box, "width": 70} for box in boxes]
+    places = live_page.run(PLACES, {"frame": frame, "labels": labels})
+    assert [place["line"] for place in places] == [54, 158, 78, 54, 38]  # above, below, inside, above, below
+    assert [place["left"] for place in places] == [120, 120, 120, 226, 30]  # 226: 70 wide, and 4 from the edge
+    crowd = live_page.run(PLACES, {"frame": frame, "labels": [{"box": boxes[0], "width": 70}] * 5})
+    assert crowd[3]["line"] == 134 and crowd[4]["line"] == crowd[0]["line"]

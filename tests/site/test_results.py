@@ -69,10 +69,10 @@ def test_what_was_not_measured_is_left_out(missing):
 
 
 def test_tests_on_a_gpu_are_counted():
-    machine = {"device": "Some GPU", "processor": "Some CPU", "torch_threads": 3}
+    machine = {"device": "cuda", "gpu": "Some GPU", "processor": "Some CPU", "torch_threads": 3}
     tests = {"tests": 10, "failures": 1, "errors": 0, "skipped": 2}
     lines = list(machine_lines({"machine": machine, "versions": {"torch": "2.4"}, "tests": tests}))
-    assert lines[0] == "**Some GPU**" and lines[2] == "PyTorch 2.4, 7 of 10 GPU tests pass there."
+    assert lines[0] == "**Some GPU**" and lines[2] == "PyTorch 2.4, 7 of 8 GPU tests pass there (2 do not apply)."
 
 
 def test_a_cell_without_a_time():

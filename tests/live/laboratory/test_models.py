@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from defdetr_ref import live
+from tests.browser.waiting import holds
 from tests.live.laboratory.opened import SIZE, Opened
 from tests.live.models import live_model, normalised
 
@@ -57,9 +58,10 @@ def test_another_model_looks_and_a_third_lies_beside_it(page, saved, models):
     laboratory.says("beside-caption", "After epoch 1: AP")
     laboratory.agrees(last)
     beside(laboratory, first)
-    laboratory.slide("layer", 4)
     laboratory.part("model").select_option("one stage, 4 layers")
     laboratory.says("caption", "one stage, 4 layers: AP")
+    laboratory.slide("layer", 4)
+    laboratory.state("({ layer }) => layer === 4")
     assert len(laboratory.texts("[data-part=steps] figcaption", 5)) == 5
     assert laboratory.texts("[data-part=levels] figcaption", 3)[0].startswith("Level 0, 8 × 12")
     laboratory.drag((0.31 * SIZE[1], 0.34 * SIZE[0]), (50, 24))
@@ -70,3 +72,20 @@ def test_another_model_looks_and_a_third_lies_beside_it(page, saved, models):
     laboratory.part("model").select_option("model")  # layer 4 was chosen, and this one has two
     laboratory.texts("[data-part=steps] figcaption", 3)
     laboratory.agrees(last)
+
+
+def test_the_sliders_end_where_the_layers_of_what_is_shown_end(page, saved):
+    laboratory = Opened(page, saved)  # its model has two decoder layers, another in the page has four
+    slider = "() => ((one) => [one.value, one.max])(document.querySelector('[data-part=layer]'))"
+
+    def layers(wanted):
+        laboratory.says("layer-words", wanted)
+        holds(page, slider, "(found, wanted) => found.every((each) => each === wanted)", wanted)
+
+    layers("2")
+    laboratory.part("beside").select_option("one stage, 4 layers")
+    layers("4")
+    laboratory.part("beside").select_option("")
+    layers("2")
+    laboratory.part("model").select_option("one stage, 4 layers")
+    layers("4")

@@ -18,14 +18,13 @@ export class Controls {
 
   /** What does not change while the page is open. */
   fill() {
-    const { can, kinds, models, size, pointers } = this.laboratory;
+    const { kinds, models, size, pointers } = this.laboratory;
     const digits = kinds.filter(isDrawnByHand);
     options(this.find("digit"), digits.map((kind) => [kind, kind]));
     for (const each of this.laboratory.root.querySelectorAll("[data-part=can-draw]")) {
       each.hidden = !pointers.includes("draw");
     }
     this.find("radius").max = Math.min(...size) / 2;
-    [this.find("layer").max, this.find("encoder").max] = [can.layers, can.encoderLayers];
     this.find("add").disabled = digits.length === kinds.length;
     options(this.find("model"), models.ids.map((id) => [id, models.wordsOf(id)]));
     const others = models.ids.map((id) => [id, models.wordsOf(id)]);
@@ -115,7 +114,7 @@ export class Controls {
   /** What the state is now. detector: the one that looks, or null. */
   show(detector) {
     const { state } = this;
-    const { editor, models, photograph, kinds } = this.laboratory;
+    const { can, editor, models, photograph, kinds } = this.laboratory;
     for (const radio of this.radios()) radio.checked = radio.value === state.pointer;
     this.find("shape").disabled = editor.shape === null && this.find("add").disabled;
     this.find("erase").disabled = editor.shape === null;
@@ -126,9 +125,14 @@ export class Controls {
       const values = { kind, radius, angle: Math.round((angle * 180) / Math.PI), colour };
       for (const [name, value] of Object.entries(values)) this.find(name).value = value;
     }
-    for (const name of ["layer", "encoder", "score"]) this.find(name).value = state[name];
-    this.find("layer-words").textContent = state.layer;
-    this.find("encoder-words").textContent = state.encoder;
+    const looking = [detector, models.opened(state.beside)].filter((each) => each !== null);
+    for (const [name, part, most] of [["layer", "decoder_layers", can.layers], ["encoder", "encoder_layers", can.encoderLayers]]) {
+      const layers = looking.map(({ config }) => config[part]);
+      const max = layers.length > 0 ? Math.max(...layers) : most;
+      Object.assign(this.find(name), { max, value: state[name] }); // a value beyond the end becomes the end
+      this.find(`${name}-words`).textContent = this.find(name).value;
+    }
+    this.find("score").value = state.score;
     this.find("score-words").textContent = (state.score / 100).toFixed(2);
     this.find("points").checked = state.points;
     this.find("outside").checked = state.cuts.includes(OUTSIDE);

@@ -30,6 +30,11 @@ export class Models {
     return this.described.find((each) => each.id === id).words;
   }
 
+  /** The detector, if it has been wanted before; else null. */
+  opened(id) {
+    return this.detectors.get(id) ?? null;
+  }
+
   keep(id, detector) {
     this.detectors.set(id, detector);
   }

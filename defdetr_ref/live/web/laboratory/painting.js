@@ -4,6 +4,7 @@ import { isOutside } from "./cuts.js";
 
 const RAMP = [[58, 28, 107], [190, 55, 120], [245, 125, 50], [255, 236, 110]]; // from no weight to the largest
 const DASH = [5, 4];
+const LABEL_SIZE = 14; // px
 
 /** A pen for a canvas, in pixels of the page; the canvas gets as many of its own as the screen shows there. */
 export function sheet(canvas) {
@@ -31,16 +32,39 @@ export function paintBox(pen, frame, [cx, cy, w, h], { colour, width = 2, dashed
   pen.setLineDash([]);
 }
 
-/** Words over the upper left corner of a box, inside the picture. */
-export function paintLabel(pen, frame, [cx, cy, w, h], words) {
-  pen.font = "600 14px system-ui, sans-serif";
-  const { width } = pen.measureText(words);
-  const left = Math.max(Math.min((cx - w / 2) * frame.width, frame.width - width - 4), 2);
-  const above = (cy - h / 2) * frame.height - 6;
-  const line = above > 14 ? above : Math.min((cy + h / 2) * frame.height + 18, frame.height - 4);
+/** labels: [{ box, words }, …], the most important first: the words at their boxes, none over another's. */
+export function paintLabels(pen, frame, labels) {
+  pen.font = `600 ${LABEL_SIZE}px system-ui, sans-serif`;
+  const widths = labels.map(({ words }) => pen.measureText(words).width);
+  const places = labelPlaces(frame, labels.map(({ box }, i) => ({ box, width: widths[i] })));
   [pen.strokeStyle, pen.lineWidth, pen.fillStyle, pen.lineJoin] = ["#000", 4, "#fff", "round"];
-  pen.strokeText(words, frame.left + left, frame.top + line);
-  pen.fillText(words, frame.left + left, frame.top + line);
+  labels.forEach(({ words }, i) => {
+    const { left, line } = places[i];
+    pen.strokeText(words, frame.left + left, frame.top + line);
+    pen.fillText(words, frame.left + left, frame.top + line);
+  });
+}
+
+/**
+ * [{ left, line }, …] of the words of each box, inside the picture: above its upper left corner, or where they would
+ * lie over others below it, or inside it at the top or the bottom. In a crowd with no free place they lie above.
+ */
+export function labelPlaces(frame, labels) {
+  const taken = [];
+  return labels.map(({ box: [cx, cy, w, h], width }) => {
+    const left = Math.max(Math.min((cx - w / 2) * frame.width, frame.width - width - 4), 2);
+    const [top, bottom] = [(cy - h / 2) * frame.height, (cy + h / 2) * frame.height];
+    const lines = [top - 6, bottom + 18, top + 18, bottom - 6].filter(
+      (line) => line > LABEL_SIZE && line < frame.height - 3,
+    );
+    const isFree = (line) => taken.every((other) => {
+      const beside = left > other.left + other.width || other.left > left + width;
+      return beside || Math.abs(line - other.line) >= LABEL_SIZE;
+    });
+    const place = { left, width, line: lines.find(isFree) ?? lines[0] ?? frame.height - 4 };
+    taken.push(place);
+    return place;
+  });
 }
 
 /**

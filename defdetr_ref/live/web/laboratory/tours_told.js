@@ -215,7 +215,8 @@ export const TOURS = [
         link: "model=@plain&beside=@dense",
         say:
           "One scene and two detectors. The first reads a few points with each query; the one beside it is DETR, whose " +
-          "queries read every pixel of every level. Drag a shape, and compare the boxes and the AP below them.",
+          "queries read every pixel of every level. It has fewer layers: with as many as the first it did not begin to " +
+          "learn. Drag a shape, and compare the boxes and the AP below them.",
       },
       {
         link: "model=@dense&pointer=pixel&pin=pixel_0_310_340",

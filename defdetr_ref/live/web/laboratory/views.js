@@ -1,6 +1,6 @@
 // The large pictures: the scene with the boxes that were found, and with the points of what is pinned.
 
-import { paintBox, paintLabel, paintPlace, paintPoints, sheet } from "./painting.js";
+import { paintBox, paintLabels, paintPlace, paintPoints, sheet } from "./painting.js";
 
 const FOUND = { colour: "#fff" };
 const PINNED = { colour: "#ffec6e", width: 3 };
@@ -8,30 +8,36 @@ const TRUTH_OF_HELD = { colour: "#9be7ff", dashed: true };
 const POINT_SHARE = 1 / 22; // radius of a point that has all the weight, of the picture
 const HANDLE = 5; // px
 
-/** image: a canvas; detections: those that are shown; nameOf: label → word. Returns the sheet and the frame. */
-export function paintDetections(canvas, image, detections, nameOf, pinned = null) {
+/**
+ * image: a canvas; detections: those that are shown; nameOf: label → word; between: (pen, frame) => paints what lies
+ * over the boxes, and under the words.
+ */
+export function paintDetections(canvas, image, detections, nameOf, { pinned = null, between = () => {} } = {}) {
   const { pen, width, height } = sheet(canvas);
   const frame = { left: 0, top: 0, width, height };
   pen.drawImage(image, 0, 0, width, height);
   for (const detection of detections) {
     paintBox(pen, frame, detection.box, detection.query === pinned?.query ? PINNED : FOUND);
   }
-  for (const { label, score, box } of detections) paintLabel(pen, frame, box, `${nameOf(label)} ${score.toFixed(2)}`);
-  return { pen, frame };
+  between(pen, frame);
+  const surest = [...detections].sort((a, b) => b.score - a.score);
+  paintLabels(pen, frame, surest.map(({ label, score, box }) => ({ box, words: `${nameOf(label)} ${score.toFixed(2)}` })));
 }
 
 /** The scene as the reader works on it: detections, the true box of the held shape, points, and the handles. */
 export function paintView(canvas, image, { look, shown, nameOf, editor, withPoints }) {
-  const { pen, frame } = paintDetections(canvas, image, shown, nameOf, look?.pinned);
-  if (look?.truth) paintBox(pen, frame, look.truth, TRUTH_OF_HELD);
-  if (look?.pinned && !shown.includes(look.pinned)) paintBox(pen, frame, look.pinned.box, { ...PINNED, dashed: true });
-  if (withPoints && look?.points) {
-    const largest = Math.max(...look.points.map(({ weight }) => weight));
-    const size = [frame.width, frame.height];
-    paintPoints(pen, frame, look.points, { size, largest, scale: frame.width * POINT_SHARE });
-  }
-  if (look?.pixel) paintPlace(pen, look.pixel.x * frame.width, look.pixel.y * frame.height);
-  if (editor.shape !== null && editor.state.pointer === "move") paintHandles(pen, frame, editor, image);
+  const between = (pen, frame) => {
+    if (look?.truth) paintBox(pen, frame, look.truth, TRUTH_OF_HELD);
+    if (look?.pinned && !shown.includes(look.pinned)) paintBox(pen, frame, look.pinned.box, { ...PINNED, dashed: true });
+    if (withPoints && look?.points) {
+      const largest = Math.max(...look.points.map(({ weight }) => weight));
+      const size = [frame.width, frame.height];
+      paintPoints(pen, frame, look.points, { size, largest, scale: frame.width * POINT_SHARE });
+    }
+    if (look?.pixel) paintPlace(pen, look.pixel.x * frame.width, look.pixel.y * frame.height);
+    if (editor.shape !== null && editor.state.pointer === "move") paintHandles(pen, frame, editor, image);
+  };
+  paintDetections(canvas, image, shown, nameOf, { pinned: look?.pinned, between });
 }
 
 /** A square that changes the size, a disc that turns. */
