@@ -128,7 +128,19 @@ def _traced(graph: Graph, sampling: str) -> Any:
         except Exception as error:  # of several stages, with a page of text
             reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
             raise ValueError(f"this model cannot be expressed in ONNX: {reason}") from error
-    return program.model_proto
+    proto = program.model_proto
+    _forget_origins(proto.graph)
+    return proto
+
+
+def _forget_origins(graph: Any) -> None:
+    """Take out what the exporter notes of every node: the lines of Python, in files of this machine, that it came
+    from. It is as much as the weights of a small detector."""
+    for each in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del each.metadata_props[:]
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+            _forget_origins(inner)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from defdetr_ref.inference import evaluation_mode
 from tests.export.tracing import assert_same, shapes_unchecked
 from tests.small_models import small_config, small_model
 
+PACKAGE = Path(onnx_file.__file__).parents[1]
 SIZES = [(2, 101, 150), (3, 96, 65)]  # batch, height, width; traced are 2 of other sides
 
 
@@ -22,6 +24,7 @@ def exported(model, path, **options):
         differences = export_onnx(model, path, categories={3: "star"}, resize="none", **options)
     assert differences["pred_logits"] < 1e-4 and differences["pred_boxes"] < 1e-5
     assert os.listdir(path.parent) == [path.name]
+    assert str(PACKAGE).encode() not in path.read_bytes(), "the file names folders of this machine"
     return OnnxDetector(path)
 
 
