@@ -1,6 +1,4 @@
-"""The guided tours: every step leads somewhere. Of the zoo's model and its epochs they say what is so; those that
-compare models make no claim, and are gone through with models that were not trained.
-"""
+"""The guided tours: each step leads somewhere, with untrained models too; what they say of the zoo's models is so."""
 
 import re
 
@@ -90,6 +88,25 @@ def test_what_the_tours_say_is_so(page, trained):
     assert course[0]["ap"] < 0.5 < course[1]["ap"]
     early = look(laboratory, "#tour=training&step=5")
     assert early["apUncut"] - early["ap"] < 0.1
+
+
+@pytest.mark.slow
+def test_what_the_tours_say_of_compared_models_is_so(page, tmp_path):
+    others = {name: zoo.load(f"shapes-{name}") for name in ("one-stage", "plain", "detr")}
+    laboratory = Opened(page, live.save_page(tmp_path / "page.html", zoo.load("shapes"), others=others))
+    deep, shallow = others["plain"].config, others["detr"].config
+    assert shallow.encoder_layers < deep.encoder_layers and shallow.decoder_layers < deep.decoder_layers
+    outside = "({ look }) => look.points.filter(({ x, y }) => x < 0 || x > 1 || y < 0 || y > 1).length"
+    for step, condition in ((2, "(count) => count === 0"), (3, "(count) => count > 0")):
+        laboratory.open(f"#tour=dense&step={step}")
+        laboratory.rest()
+        holds(page, f"() => ({outside})(window.laboratory)", condition)
+    laboratory.open("#tour=refined&step=3")
+    laboratory.rest()
+    scores = "() => window.laboratory.look.steps.slice(1).map(({ score }) => score)"
+    holds(page, scores, "(scores) => scores.length === 3 && scores[0] < scores[1] && scores[1] < scores[2]")
+    page.set_viewport_size({"width": 390, "height": 900})
+    holds(page, "() => document.documentElement.scrollWidth", "(seen) => seen <= 390")
 
 
 def test_models_are_compared_where_they_are(page, tmp_path):
