@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,23 @@ def train_transform(augment: str | None, dataset: CocoDetection) -> PlainTransfo
 def may_be_mirrored(dataset: CocoDetection) -> bool:
     """What the set's info says under "flip"; if it says nothing, True unless its categories are digits."""
     return dataset.info.get("flip", not any(name.isdigit() for name in dataset.categories.values()))
+
+
+def doubt_about_size(notes: Mapping[str, Any], size: tuple[int, int] | None) -> str | None:
+    """One sentence if a model was trained on images of one size and is shown another as it is; None if not.
+
+    A box is told in parts of the image, and a detector that has seen one size takes every image to be as large.
+
+    notes: of the model's checkpoint. size: (height, width) of the image, or None for images of several sizes.
+    """
+    known = notes.get("image_size")
+    if known is None or notes.get("resize") != "none" or size == tuple(known):
+        return None
+    found = "these have several sizes" if size is None else f"this is {size[1]}×{size[0]}"
+    return (
+        f"the detector was trained on images of {known[1]}×{known[0]} px alone, and {found}: its boxes may be too "
+        "large or too small; scale the image"
+    )
 
 
 def eval_transform(resize: str) -> PlainTransform | EvalTransform:

@@ -8,7 +8,8 @@ from defdetr_ref.cli.train import overrides
 from defdetr_ref.config import PRESETS, DeformableDETRConfig
 from defdetr_ref.detector import DeformableDETR
 
-KEPT_NOTES = ("categories", "resize", "epoch", "AP")  # of what our files hold beside weights; the rest is for training
+# Of what our files hold beside weights; the rest is for training.
+KEPT_NOTES = ("categories", "resize", "image_size", "epoch", "AP")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

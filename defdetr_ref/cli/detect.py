@@ -55,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     found: list[Detected] = []
     for path, picture, name in zip(paths, pictures, output_names(paths), strict=True):
+        if doubt := common.doubt_about_size(notes, (picture.height, picture.width)):
+            print(f"note: {path}: {doubt}")
         detections = [{"image": str(path), **one} for one in predict(model, picture, transform, names, args.threshold)]
         draw(picture, detections).save(out / name)
         print(

@@ -32,6 +32,8 @@ def run(args: argparse.Namespace) -> None:
     differing = different_names(("the checkpoint", notes.get("categories", {})), (str(files[1]), dataset.categories))
     if differing is not None:
         print(f"note: {differing}, or AP compares different things")
+    if doubt := common.doubt_about_size(notes, dataset.image_size):
+        print(f"note: {files[1]}: {doubt}")
     dataset.transform = common.eval_transform(notes.get("resize", "paper" if dataset.size_classes is None else "none"))
     metrics = evaluate(model, dataset, batch_size=args.batch_size, num_workers=args.num_workers)
     print(table(metrics))

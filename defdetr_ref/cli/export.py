@@ -7,7 +7,7 @@ from defdetr_ref import checkpoints, zoo
 from defdetr_ref.export import PRECISIONS, SAMPLINGS, export_onnx
 
 FORMATS = ("onnx",)
-KEPT_NOTES = ("categories", "resize")  # what `defdetr detect` needs
+KEPT_NOTES = ("categories", "resize", "image_size")  # what `defdetr detect` needs
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -132,6 +132,12 @@ class CocoDetection(Dataset):
         self._turning_told = torch.zeros((), dtype=torch.bool).share_memory_()
 
     @property
+    def image_size(self) -> tuple[int, int] | None:
+        """(height, width) in pixels if all images have the same; else None."""
+        sizes = {(record.height, record.width) for record in self._records}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    @property
     def coco(self) -> dict[str, Any]:
         """The lists of a COCO json as evaluation reads them."""
         return self.content.as_coco()

@@ -54,6 +54,11 @@ class DrawnDataset(Dataset):
         self.transform = transform if transform is not None else PlainTransform()
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that are already running
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels, of all images."""
+        return self[0][1]["size"]
+
     def set_epoch(self, epoch: int) -> None:
         """Choose the images of `epoch` (0, 1, …); call it before iterating over a loader."""
         self._epoch.fill_(epoch)

@@ -25,7 +25,7 @@ class FirstImages(Subset):
         super().__init__(dataset, range(images))
         self.categories, self.transform = dataset.categories, dataset.transform
         self.folder, self.seed = dataset.folder, dataset.seed
-        self.image_ids = dataset.image_ids[:images]
+        self.image_ids, self.image_size = dataset.image_ids[:images], dataset.image_size
 
     @property
     def coco(self) -> dict[str, Any]:

@@ -149,10 +149,14 @@ def notes_of(train_set: Dataset) -> dict[str, Any]:
     """What a checkpoint must say besides weights for its model to be used on other images, as far as the set knows.
 
     "categories": {id: name}. "resize": "none" if images are shown as they are, "paper" if with a short side of 800 px.
+    "image_size": [height, width] if they are shown as they are and are all of this size, the only one it will know.
     """
     notes: dict[str, Any] = {}
     if hasattr(train_set, "categories"):
         notes["categories"] = dict(train_set.categories)
     if hasattr(train_set, "transform"):
         notes["resize"] = "none" if isinstance(train_set.transform, PlainTransform) else "paper"
+    size = getattr(train_set, "image_size", None)
+    if notes.get("resize") == "none" and size is not None:
+        notes["image_size"] = list(size)
     return notes

@@ -21,7 +21,7 @@ from defdetr_ref.weight_files.writing import replacing
 from defdetr_ref.zoo.recipes import RECIPES, Recipe
 
 VALIDATION = {"images": 300, "seed": 1}  # looked at while settings were chosen and while a detector trains
-SHIPPED_NOTES = ("categories", "resize", "epoch")  # of what a run keeps beside its weights
+SHIPPED_NOTES = ("categories", "resize", "image_size", "epoch")  # of what a run keeps beside its weights
 LOOKED_AT = 100  # test images on which the attention is measured
 TEST = {"images": 500, "seed": 1000}  # looked at once, for the card
 
@@ -80,7 +80,8 @@ def publish(name: str, recipe: Recipe, folder: Path, *, progress: bool = True) -
 
     def ship(model: nn.Module, notes: dict[str, Any], target: str, dtype: torch.dtype) -> dict[str, Any]:
         path = folder / f"{target}.safetensors"
-        checkpoints.save_safetensors(path, model, dtype=dtype, **{note: notes[note] for note in SHIPPED_NOTES})
+        shipped = {name: notes[name] for name in SHIPPED_NOTES if name in notes}
+        checkpoints.save_safetensors(path, model, dtype=dtype, **shipped)
         metrics = jsonable(evaluate(checkpoints.build_model(path), test_set, progress=progress))
         return {"metrics": metrics, "bytes": path.stat().st_size, "stored": str(dtype).removeprefix("torch.")}
 

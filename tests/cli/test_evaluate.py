@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from defdetr_ref.cli.common import doubt_about_size
 from defdetr_ref.evaluation import METRICS
 from tests.cli.commands import defdetr
 
@@ -17,6 +18,28 @@ def test_eval_prints_the_figures_and_writes_them(trained, drawn, tmp_path, capsy
     files = ["--images", drawn / "val", "--annotations", drawn / "val.json"]
     assert defdetr("eval", trained / "last.pt", *files, "--batch-size", 1, "--device", "cpu") == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(METRICS)
+
+
+def test_images_of_another_size_than_those_trained_on_are_told(trained, tmp_path, capsys):
+    """A box is told in parts of the image: the AP that a detector of one size has at another is not its own."""
+    defdetr("draw", "shapes", "--out", tmp_path / "larger", "--train", 1, "--val", 2, "--size", 96)
+    capsys.readouterr()
+    assert defdetr("eval", trained / "last.pt", "--data", tmp_path / "larger", "--device", "cpu") == 0
+    assert "note:" in (said := capsys.readouterr().out.splitlines()[0])
+    assert "trained on images of 64×64 px alone, and this is 96×96: its boxes may be too large or too small" in said
+    picture = next((tmp_path / "larger" / "val").iterdir())
+    detect = ["detect", picture, "--checkpoint", trained / "last.pt", "--out", tmp_path / "found", "--device", "cpu"]
+    assert defdetr(*detect) == 0
+    assert f"note: {picture}: the detector was trained on images of 64×64 px" in capsys.readouterr().out
+
+
+def test_a_size_is_doubted_only_where_one_is_known():
+    alone = {"resize": "none", "image_size": [64, 96]}
+    assert doubt_about_size(alone, (64, 96)) is None
+    assert "images of 96×64 px alone, and this is 64×96" in doubt_about_size(alone, (96, 64))
+    assert "these have several sizes" in doubt_about_size(alone, None)
+    assert doubt_about_size({"resize": "none"}, (96, 64)) is None
+    assert doubt_about_size({"resize": "paper", "image_size": [64, 96]}, (96, 64)) is None
 
 
 @pytest.fixture

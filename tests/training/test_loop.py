@@ -25,6 +25,7 @@ def test_a_run_writes_what_it_did(tmp_path, sets):
     assert json.loads((folder / "config.json").read_text(encoding="utf-8"))["train"] == asdict(config)
     last = checkpoints.read(result["checkpoint"])
     assert last["epoch"] == 3 and last["author"] == "me"
+    assert last["image_size"] == list(sets[0].image_size) and sets[0].image_size == (48, 64)
     assert last["resize"] == "none" and last["categories"] == sets[0].categories and last["categories"][1] == "circle"
     assert_same_weights(checkpoints.build_model(folder / "last.pt"), model)
 

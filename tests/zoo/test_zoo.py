@@ -46,6 +46,7 @@ def test_a_detector_comes_ready_to_use(name):
     assert all(one.dtype == torch.float32 for one in model.parameters())
     assert sum(one.numel() for one in model.parameters()) == card["parameters"]
     notes = checkpoints.read(zoo.weights_path(name))
+    assert notes["image_size"] == list(RECIPES[name].train_set().image_size)
     assert notes["resize"] == "none" and max(notes["categories"]) == model.config.num_classes - 1
 
 
