@@ -61,4 +61,14 @@ def _no_compiler() -> str | None:
         usable = cuda.is_available()
     except Exception as error:  # a broken installation fails in many ways; all of them mean the same here
         return f"numba-cuda does not import ({type(error).__name__}: {error}); run: {INSTALL}"
-    return None if usable else f"numba-cuda finds no CUDA compiler (NVVM); run: {INSTALL}"
+    if not usable:
+        return f"numba-cuda finds no CUDA compiler (NVVM); run: {INSTALL}"
+    try:
+        cuda.compile_ptx(_nothing, ())
+    except Exception as error:  # such as a NumPy that is newer than numba-cuda knows: it is found out while compiling
+        return f"numba-cuda cannot compile here ({type(error).__name__}: {error}); run: {INSTALL}"
+    return None
+
+
+def _nothing() -> None:
+    """The least kernel."""

@@ -2,8 +2,10 @@
 
 import ctypes
 import importlib.util
+import os
 import subprocess
 import sys
+import textwrap
 from types import ModuleType
 
 import defdetr_cuda
@@ -26,6 +28,7 @@ def complete_machine(monkeypatch):
     """Everything is there: a simulated numba-cuda, driver and GPU."""
     fake = ModuleType("numba.cuda")
     fake.is_available = lambda: True
+    fake.compile_ptx = lambda function, signature: ("", None)
     monkeypatch.delenv("NUMBA_ENABLE_CUDASIM", raising=False)
     monkeypatch.setitem(sys.modules, "numba.cuda", fake)
     monkeypatch.setattr(numba, "cuda", fake, raising=False)
@@ -59,11 +62,31 @@ def test_a_complete_machine_lacks_nothing(complete_machine):
                  r"finds no CUDA compiler \(NVVM\); run: pip install"),
     "import": (lambda patch, fake: patch.setattr(fake, "is_available", fail(ImportError("DLL load failed"))),
                r"numba-cuda does not import \(ImportError: DLL load failed\)"),
+    "compilation": (lambda patch, fake: patch.setattr(fake, "compile_ptx", fail(AttributeError("no row_stack"))),
+                    r"numba-cuda cannot compile here \(AttributeError: no row_stack\); run: pip install"),
 }.values())  # fmt: skip
 def test_what_is_missing_is_named(complete_machine, monkeypatch, lacking, message):
     lacking(monkeypatch, complete_machine)
     with pytest.raises(AssertionError, match=message):
         assert defdetr_cuda.why_unavailable() is None, defdetr_cuda.why_unavailable()
+
+
+def test_the_compiler_is_tried():
+    """A NumPy without a function that numba-cuda wants is noticed by compiling, and by nothing before."""
+    pytest.importorskip("numba_cuda")
+    code = """
+        import numpy
+        from unittest.mock import patch
+        from defdetr_cuda.availability import _no_compiler
+        import numba.cuda
+        del numpy.vstack
+        with patch.object(numba.cuda, "is_available", lambda: True):
+            print(_no_compiler())
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_ENABLE_CUDASIM"}
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert "cannot compile here (AttributeError: module 'numpy' has no attribute 'vstack')" in finished.stdout
 
 
 def test_importing_the_package_imports_neither_the_compiler_nor_the_reference():
