@@ -158,7 +158,7 @@ BACKBONES = {"resnet50": ResNet50, "small": SmallResNet}
 def build_backbone(name: str, strides: tuple[int, ...]) -> nn.Module:
     """The backbone called `name`. Raises ValueError for a name or a stride that does not exist."""
     if name not in BACKBONES:
-        raise ValueError(f"unknown backbone {name!r}; choose from {', '.join(BACKBONES)}")
+        raise ValueError(f"unknown backbone {name!r:.60}; choose from {', '.join(BACKBONES)}")
     usable = (4, 8, 16, 32)
     if not strides or any(stride not in usable for stride in strides) or list(strides) != sorted(set(strides)):
         raise ValueError(f"feature_strides {strides} must rise and be taken from {usable}")

@@ -77,7 +77,7 @@ class DeformableDETRConfig:
         if self.two_stage and not self.box_refine:
             raise ValueError("config: two_stage needs box_refine=True, because its proposals are boxes to be refined")
         if self.initial_box not in ("published", "paper"):
-            raise ValueError(f"config: initial_box is {self.initial_box!r}; choose 'published' or 'paper'")
+            raise ValueError(f"config: initial_box is {self.initial_box!r:.60}; choose 'published' or 'paper'")
         if self.initial_box == "paper" and (self.two_stage or not self.box_refine):
             raise ValueError(
                 "config: initial_box='paper' describes one-stage refinement; set box_refine=True, two_stage=False"

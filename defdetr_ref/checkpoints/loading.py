@@ -54,8 +54,8 @@ def read_model(path: str | os.PathLike) -> tuple[nn.Module, dict[str, Any]]:
     contradictions = differing_fields(weights, weights.config)
     if contradictions:
         field, (told, said) = next(iter(contradictions.items()))
-        weigh = "do not tell it" if told is None else f"are of {told!r}"
-        raise CheckpointError(f"checkpoint {path} says that its {field} is {said!r}, but its weights {weigh}")
+        weigh = "do not tell it" if told is None else f"are of {told!r:.60}"
+        raise CheckpointError(f"checkpoint {path} says that its {field} is {said!r:.60}, but its weights {weigh}")
     try:
         model = CLASSES[weights.model_class](weights.config)
     except ValueError as error:  # an attention_backend that there is not, which no weights contradict
@@ -77,7 +77,7 @@ def _fill(model: nn.Module, weights: Weights) -> None:
         if tensor.shape != own[key].shape
     ]
     fields = [
-        f"config.{field} is {theirs!r} there and {ours!r} here"
+        f"config.{field} is {theirs!r:.60} there and {ours!r:.60} here"
         for field, (theirs, ours) in differing_fields(weights, model.config).items()
         if theirs is not None  # then keys are missing
     ]

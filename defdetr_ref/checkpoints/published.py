@@ -61,8 +61,8 @@ def args_of(fields: dict[str, Any]) -> Namespace:
     """
     if fields["initial_box"] != "published":
         raise ValueError(
-            f"config: initial_box is {fields['initial_box']!r}; the published code has 'published' only, and its boxes "
-            "would be others"
+            f"config: initial_box is {fields['initial_box']!r:.60}; the published code has 'published' only, and its "
+            "boxes would be others"
         )
     options = {option: fields[ours] for ours, options in OPTIONS.items() for option in options}
     return Namespace(**options, **FIXED, feature_strides=fields["feature_strides"])

@@ -84,7 +84,7 @@ def choose_backend(value: Tensor, sampling_locations: Tensor) -> str:
 def require_backend(name: str) -> None:
     """Raises ValueError if there is no backend of this name, and it is not "auto"."""
     if name != "auto" and name not in BACKENDS:
-        raise ValueError(f"ms_deform_attn: unknown backend {name!r}; choose from auto, {', '.join(BACKENDS)}")
+        raise ValueError(f"ms_deform_attn: unknown backend {name!r:.60}; choose from auto, {', '.join(BACKENDS)}")
 
 
 def check_backend(name: str, value: Tensor, sampling_locations: Tensor) -> None:
