@@ -26,7 +26,7 @@ class Interruptions:
 
     def __init__(self, speaks: bool) -> None:
         self.speaks = speaks
-        self.requested = False  # within a deferred block
+        self.requested = False
         self._deferring = False
         self._pressed_at: float | None = None
 
@@ -41,7 +41,7 @@ class Interruptions:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Raises KeyboardInterrupt at its end if Ctrl-C was pressed meanwhile."""
+        """Raises KeyboardInterrupt at its end if Ctrl-C was pressed meanwhile, or before and nothing came of it."""
         self._deferring = True
         try:
             yield
@@ -55,9 +55,9 @@ class Interruptions:
         if self._pressed_at is not None and now - self._pressed_at < SAME_PRESS:
             return
         is_first, self._pressed_at = self._pressed_at is None, now
+        self.requested = True  # Python drops an exception that is raised while an object is deleted: it is asked again
         if not (self._deferring and is_first):
             raise KeyboardInterrupt
-        self.requested = True
         if self.speaks:
             os.write(2, NOTICE)  # not print: a signal may arrive in the middle of another one
 

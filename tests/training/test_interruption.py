@@ -70,3 +70,18 @@ def test_an_evaluation_is_left_at_once(tmp_path, drawn, sets, capfd):
     assert "press Ctrl-C again" not in capfd.readouterr().err
     _, result = run(tmp_path, sets[0], val_set=sets[1], resume=True)
     assert [record["epoch"] for record in result["metrics"]] == [1, 2, 3, 4] and "AP" in result["metrics"][0]
+
+
+class PressedWhileDeleted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_python_cannot_drop_it():
+    """What is raised while an object is deleted goes nowhere; then the end of the next step or epoch asks again."""
+    with interruption.Interruptions(speaks=False) as interruptions:
+        PressedWhileDeleted()
+        with pytest.raises(KeyboardInterrupt):
+            with interruptions.deferred():
+                pass
