@@ -58,7 +58,7 @@ def main() -> None:
     if not options.no_tests:
         results["tests"] = run_tests()
     elif out.exists():
-        results["tests"] = json.loads(out.read_text(encoding="utf-8"))["tests"]
+        results["tests"] = json.loads(out.read_text(encoding="utf-8")).get("tests", {})
     write_json(results, out)
     print({name: count for name, count in results.get("tests", {}).items() if name != "output"})
     asked = parse_benchmarks(["--device", "cuda", "--rounds", str(options.rounds), *others])

@@ -131,7 +131,7 @@ def doubt_about_size(notes: Mapping[str, Any], size: tuple[int, int] | None) -> 
     notes: of the model's checkpoint. size: (height, width) of the image, or None for images of several sizes.
     """
     known = notes.get("image_size")
-    if known is None or notes.get("resize") != "none" or size == tuple(known):
+    if not isinstance(known, list) or len(known) != 2 or notes.get("resize") != "none" or size == tuple(known):
         return None
     found = "these have several sizes" if size is None else f"this is {size[1]}×{size[0]}"
     return (

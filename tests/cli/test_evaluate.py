@@ -38,7 +38,8 @@ def test_a_size_is_doubted_only_where_one_is_known():
     assert doubt_about_size(alone, (64, 96)) is None
     assert "images of 96×64 px alone, and this is 64×96" in doubt_about_size(alone, (96, 64))
     assert "these have several sizes" in doubt_about_size(alone, None)
-    assert doubt_about_size({"resize": "none"}, (96, 64)) is None
+    for garbage in (None, "wide", 64, [64], [1, 2, 3], {"height": 64}):
+        assert doubt_about_size({"resize": "none", "image_size": garbage}, (96, 64)) is None
     assert doubt_about_size({"resize": "paper", "image_size": [64, 96]}, (96, 64)) is None
 
 
