@@ -57,10 +57,10 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine("cuda") | {"name": device_name("cuda")}, "versions": versions()}
     if not options.no_tests:
         results["tests"] = run_tests()
+        print({name: count for name, count in results["tests"].items() if name != "output"})
     elif out.exists():
         results["tests"] = json.loads(out.read_text(encoding="utf-8")).get("tests", {})
     write_json(results, out)
-    print({name: count for name, count in results.get("tests", {}).items() if name != "output"})
     asked = parse_benchmarks(["--device", "cuda", "--rounds", str(options.rounds), *others])
     try:
         results |= measure(asked, lambda found: write_json(results | found, out))
