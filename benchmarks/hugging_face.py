@@ -84,6 +84,7 @@ def bench_hugging_face(device: str, rounds: int, seed: int) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "rounds": rounds,
         "threads": torch.get_num_threads(),
+        "versions": versions() | {"transformers": transformers.__version__},
         "models": {},
     }
     for name, make in MODELS.items():
@@ -129,7 +130,9 @@ def main() -> None:
     path = RESULTS / f"{device_name('cpu')}.json"
     results = {"machine": machine() | {"name": path.stem}, "versions": versions()}
     if path.exists():
-        results |= json.loads(path.read_text(encoding="utf-8"))
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        others = stored.keys() - {"machine", "versions", "hugging_face"}
+        results |= stored if others else {}  # their machine and versions stay theirs; the table has its own
     results["hugging_face"] = bench_hugging_face("cpu", options.rounds, options.seed)
     print("\n".join(hugging_face_lines(results["hugging_face"])))
     write_json(results, path)
