@@ -28,6 +28,8 @@ def test_iou_and_giou_by_counting_pixels():
     torch.testing.assert_close(boxes.generalized_box_iou(a, b), torch.tensor([[4 / 24 - 6 / 30, -34 / 48]]))
     moved = torch.tensor([3.0, 5, 3, 5])
     torch.testing.assert_close(boxes.generalized_box_iou(a + moved, b + moved), boxes.generalized_box_iou(a, b))
+    for overlap in (boxes.box_iou, boxes.generalized_box_iou):  # which of the two lies to the left makes no difference
+        torch.testing.assert_close(overlap(b, a), overlap(a, b).T)
     assert boxes.box_area(b + moved).tolist() == [16, 2]
 
 

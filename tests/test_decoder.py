@@ -4,7 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from defdetr_ref.decoder import Decoder, DecoderLayer, Queries, RefiningDecoder, scale_to_padding
+from defdetr_ref.decoder import (
+    Decoder,
+    DecoderLayer,
+    Prediction,
+    Queries,
+    RefiningDecoder,
+    as_outputs,
+    scale_to_padding,
+)
 from defdetr_ref.layers import BoxHead
 from tests.stand_ins import Recorder, Times
 from tests.test_encoder import D_MODEL, SHAPES, TOKENS, make_tokens
@@ -138,3 +146,17 @@ def test_without_refinement_every_layer_moves_the_first_reference():
     assert all(layer.calls[0][2] is start for layer in decoder.layers)
     predictions[2].boxes.sum().backward()
     assert (start.grad != 0).all() and decoder.box_heads[0].layers[-1].bias.grad is None
+
+
+@pytest.mark.parametrize("has_first_stage", [False, True])
+def test_the_last_layer_is_what_the_model_says_and_the_others_are_beside_it(has_first_stage):
+    layers = [Prediction(draw(2, QUERIES, CLASSES, seed=seed), draw(2, QUERIES, 4, seed=-seed)) for seed in (1, 2, 3)]
+    first_stage = Prediction(draw(2, TOKENS, 1), draw(2, TOKENS, 4)) if has_first_stage else None
+    outputs = as_outputs(layers, first_stage)
+    *others, last = layers
+    assert outputs["pred_logits"] is last.logits and outputs["pred_boxes"] is last.boxes
+    found = [(one["pred_logits"], one["pred_boxes"]) for one in outputs["aux_outputs"]]
+    assert [[id(part) for part in one] for one in found] == [[id(one.logits), id(one.boxes)] for one in others]
+    assert outputs.keys() - {"pred_logits", "pred_boxes", "aux_outputs"} == ({"enc_outputs"} if first_stage else set())
+    if first_stage:
+        assert outputs["enc_outputs"] == {"pred_logits": first_stage.logits, "pred_boxes": first_stage.boxes}

@@ -10,12 +10,16 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import defdetr_ref
 from defdetr_ref import DeformableDETR, DeformableDETRConfig, checkpoints
+from defdetr_ref.cli.common import eval_transform
+from defdetr_ref.cli.detect import predict
 
 transformers = pytest.importorskip("transformers")
 
@@ -135,10 +139,11 @@ def test_folders_of_transformers_there_and_back(variant, tied, tmp_path):
     model = checkpoints.build_model(theirs)
     assert model.config == config == DeformableDETRConfig.from_hugging_face(oracle.config) and not model.training
 
-    checkpoints.save_as(model, ours, layout="huggingface", categories={1: "disc"})
+    checkpoints.save_as(model, ours, layout="huggingface", categories={1: "disc"}, resize=[90, 200])
     back, report = transformers.DeformableDetrForObjectDetection.from_pretrained(ours, output_loading_info=True)
     assert not any(report.values()) and back.config.id2label[1] == "disc"
     assert same(model, checkpoints.build_model(ours)) and checkpoints.read(ours)["categories"] == {1: "disc"}
+    assert "resize" not in checkpoints.read(theirs) and checkpoints.read(ours)["resize"] == [90, 200]
     images, mask = defdetr_ref.pad_images([torch.randn(3, 140, 97), torch.randn(3, 99, 170)])
     with torch.no_grad():
         a, b = (one(pixel_values=images, pixel_mask=(~mask).long()) for one in (oracle, back.eval()))
@@ -169,6 +174,29 @@ def other_files(folder, out):
         torch.save({key: tensor for key, tensor in weights.items() if index[key] == part}, out / part)
     (out / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": index}), encoding="utf-8")
     shutil.copy(folder / "config.json", out / "config.json")
+
+
+def test_a_pipeline_of_transformers_finds_the_same_in_a_picture(tmp_path):
+    """From the folder alone: the names of the labels and how the picture is prepared are in it, too."""
+    torch.manual_seed(0)
+    config = DeformableDETRConfig(num_classes=7, box_refine=True, two_stage=True, **FOLDER_SIZES)
+    model = DeformableDETR(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    names = {label: f"name {label}" for label in range(7)}
+    checkpoints.save_as(model, tmp_path, layout="huggingface", categories=names, resize=[130, 200])
+    read, notes = checkpoints.read_model(tmp_path)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (75, 97, 3), dtype=np.uint8))
+    ours = predict(read, picture, eval_transform(notes["resize"]), notes["categories"], 0.0)
+    prepare = transformers.DeformableDetrImageProcessorPil.from_pretrained(tmp_path)
+    theirs = transformers.pipeline("object-detection", model=str(tmp_path), image_processor=prepare)(
+        picture, threshold=0
+    )
+    assert len(theirs) == config.num_queries * config.num_classes
+    for a, b in zip(ours, theirs, strict=False):  # ours are the best hundred at most
+        assert (a["category"], a["score"]) == (b["label"], pytest.approx(b["score"], abs=1e-5))
+        assert list(b["box"].values()) == pytest.approx([int(edge) for edge in a["box"]], abs=1)  # whole pixels there
 
 
 def test_folders_that_are_refused(tmp_path):

@@ -8,7 +8,7 @@ import torch.distributed as dist
 
 from defdetr_ref import DetectionLoss
 from defdetr_ref.boxes import cxcywh_to_xyxy, generalized_box_iou
-from defdetr_ref.losses import average_over_ranks, focal_loss
+from defdetr_ref.losses import average_over_ranks, cross_entropy_loss, focal_loss
 from defdetr_ref.matching import hungarian_match
 
 
@@ -32,6 +32,14 @@ def test_focal_loss_against_the_formula():
         for target in (0, 1):
             actual = focal_loss(torch.tensor([logit], dtype=torch.float64), torch.tensor([float(target)]).double())
             assert actual.item() == pytest.approx(slow_focal(logit, target))
+
+
+def test_cross_entropy_is_what_focal_loss_weighs():
+    """-log p of the truth: of an object a quarter of it is taken times (1 - p)², of the background the rest."""
+    logits, targets = torch.tensor([-5.0, -0.7, 2.0, 2.0]).double(), torch.tensor([1.0, 0.0, 1.0, 0.0]).double()
+    p = [1 / (1 + math.exp(-logit)) for logit in logits.tolist()]
+    expected = [-math.log(p[0]), -math.log(1 - p[1]), -math.log(p[2]), -math.log(1 - p[3])]
+    assert cross_entropy_loss(logits, targets).tolist() == pytest.approx(expected)
 
 
 def test_focal_loss_stays_finite_for_extreme_logits():

@@ -13,6 +13,7 @@ from defdetr_ref.data.annotations import check_classes
 from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.transforms import EvalTransform, PaperTrainTransform, PlainTransform
 from defdetr_ref.data.writing import set_paths
+from defdetr_ref.preparation import sides_of
 
 
 def add_device_option(parser: argparse._ActionsContainer) -> None:
@@ -140,6 +141,7 @@ def doubt_about_size(notes: Mapping[str, Any], size: tuple[int, int] | None) -> 
     )
 
 
-def eval_transform(resize: str) -> PlainTransform | EvalTransform:
-    """For a model whose checkpoint says "resize" (see `training.notes_of`)."""
-    return PlainTransform() if resize == "none" else EvalTransform()
+def eval_transform(resize: Any) -> PlainTransform | EvalTransform:
+    """For a model whose checkpoint has this note "resize" (see `preparation.sides_of`, which raises ValueError)."""
+    sides = sides_of(resize)
+    return PlainTransform() if sides is None else EvalTransform(*sides)

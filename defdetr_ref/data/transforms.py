@@ -16,16 +16,11 @@ from PIL import Image
 from torch import Tensor
 
 from defdetr_ref.boxes import xyxy_to_cxcywh
+from defdetr_ref.preparation import EVAL_SHORT_SIDE, IMAGENET_MEAN, IMAGENET_STD, MAX_SIDE
 
 Target = dict[str, Any]
 
-# Mean and standard deviation of the colours of ImageNet, on which the backbone was trained.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-
 # The published recipe for COCO, all in pixels.
-EVAL_SHORT_SIDE = 800
-MAX_SIDE = 1333
 TRAIN_SHORT_SIDES = tuple(range(480, 801, 32))
 CROP_SHORT_SIDES = (400, 500, 600)
 CROP_LIMITS = (384, 600)

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from defdetr_ref import hugging_face_config
+from defdetr_ref import hugging_face_config, hugging_face_images
 from defdetr_ref.weight_files.integrity import CheckpointError, damaged, verify_digests, verify_zip
 from defdetr_ref.weight_files.quantisation import dequantise
 from defdetr_ref.weight_files.writing import FORMAT, decode_notes
@@ -33,8 +33,9 @@ def read(path: str | os.PathLike) -> dict:
     checksums were compared.
 
     Of a file written by `save` or `save_safetensors`: "format", "model_class", "config" and "model" (the weights), and
-    the notes beside them. Of a folder: "format" ("huggingface"), "config" (what its config.json holds), "model", and
-    "categories" if it names its labels. Of any other file: what it holds.
+    the notes beside them. Of a folder: "format" ("huggingface"), "config" (what its config.json holds), "model",
+    "categories" if it names its labels, and "resize" if its preprocessor_config.json says how images are prepared. Of
+    any other file: what it holds.
 
     Raises FileNotFoundError, or CheckpointError for a file that is truncated or damaged (naming the entry), that is no
     checkpoint, or that holds pickled code, which is refused without running it.
@@ -47,6 +48,7 @@ def _read_folder(folder: Path) -> dict[str, Any]:
     """Config and weights that transformers' `save_pretrained` wrote, in one file or in several with an index."""
     try:
         config = hugging_face_config.read_config(folder)
+        resize = hugging_face_images.read_resize(folder)
     except ValueError as error:
         raise CheckpointError(str(error)) from None
     found = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
@@ -55,9 +57,9 @@ def _read_folder(folder: Path) -> dict[str, Any]:
     weights: dict[str, Tensor] = {}
     for part in _parts_of(found) if found.suffix == ".json" else [found]:
         weights |= state_dict_of(_read_file(part))
-    categories = hugging_face_config.categories_of(config)
     content = {"format": HUGGING_FACE, "config": config, "model": weights}
-    return content | {"categories": categories} if categories else content
+    notes = {"categories": hugging_face_config.categories_of(config), "resize": resize}
+    return content | {name: note for name, note in notes.items() if note}
 
 
 def _parts_of(index: Path) -> list[Path]:

@@ -13,7 +13,14 @@ from pathlib import Path
 import defdetr_ref
 from defdetr_ref.studies.results import write_json
 
-TARGETS = {"annotations": 20_000, "pictures": 20_000, "checkpoints": 3_000, "operator": 1_500}  # and how many cases
+# And how many cases of each; a case of the last builds four models with a ResNet-50.
+TARGETS = {
+    "annotations": 20_000,
+    "pictures": 20_000,
+    "checkpoints": 3_000,
+    "operator": 1_500,
+    "folders": 60,
+}  # and how many cases
 SAVED_EVERY = 250  # cases
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
 
 from defdetr_ref.data import annotations
 from tests.fuzz import campaign
@@ -15,7 +16,9 @@ from tests.fuzz.annotations import Target as Annotations
 from tests.fuzz.campaign import TARGETS, Campaign
 
 ROOT = Path(__file__).parents[2]
-SHORT = 40  # cases of each target
+QUICK, SHORT = tuple(target for target in TARGETS if target != "folders"), 40  # cases of each
+SHORTEST = 2  # of folders: with this seed one that is refused and one that is read
+SEED = 3
 
 
 class Numbers:
@@ -38,17 +41,36 @@ def numbers(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_few_inputs_end_as_they_must(tmp_path):
+@pytest.mark.parametrize("targets", [QUICK, ("folders",)], ids=["quick", "folders"])
+def test_a_few_inputs_end_as_they_must(targets, tmp_path):
+    if targets != QUICK:
+        pytest.importorskip("transformers")
     # In a process of its own: there the package does not check the types of arguments, as nobody's copy does.
-    command = [sys.executable, "-m", "tests.fuzz", "--seed", "2", "--cases", str(SHORT), "--out", tmp_path]
+    cases = SHORT if targets == QUICK else SHORTEST
+    command = [sys.executable, "-m", "tests.fuzz", "--seed", str(SEED), "--cases", str(cases), "--out", tmp_path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [*command, "--only", *targets], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     counted = Counter()
     for line in done.stdout.splitlines():
         times, target, *_ = line.split()
         counted[target.rstrip(":")] += int(times)
-    assert counted == dict.fromkeys(TARGETS, SHORT)
+    assert counted == dict.fromkeys(targets, cases)
+
+
+def test_a_folder_that_is_read_otherwise_would_be_noticed(tmp_path, monkeypatch):
+    """A field that is not refused, and other numbers."""
+    folders = pytest.importorskip("tests.fuzz.folders")
+    monkeypatch.setattr(folders, "FOREIGN", [("images", {"do_pad": False})])  # padding is ours to do: not refused
+    spoilt = Campaign("folders", SEED, tmp_path)
+    spoilt.go_on(1)
+    assert "{'do_pad': False} is not refused" in spoilt.problems[0]
+    with pytest.raises(AssertionError, match="outputs are"):
+        folders.assert_same_rows(torch.zeros(2, 3, 4), torch.full((2, 3, 4), 0.001))
+    rows = torch.rand(2, 3, 4)
+    folders.assert_same_rows(rows.flip(1), rows)
 
 
 def test_the_good_json_is_read(tmp_path, monkeypatch):

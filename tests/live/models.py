@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from defdetr_ref import DeformableDETR, DeformableDETRConfig
-from defdetr_ref.data.transforms import IMAGENET_MEAN, IMAGENET_STD
+from defdetr_ref.preparation import IMAGENET_MEAN, IMAGENET_STD
 from tests.small_models import SMALL
 
 
