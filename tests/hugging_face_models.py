@@ -112,6 +112,20 @@ def lw_detr(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
     return transformers.LwDetrForObjectDetection(config), {}
 
 
+def rf_detr(transformers: Any) -> tuple[nn.Module, dict[str, Any]]:
+    """As LW-DETR, on a DINOv2 that computes in windows."""
+    backbone = transformers.RfDetrDinov2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, image_size=96, patch_size=16,
+        num_windows=2, out_indices=[1, 2],
+    )  # fmt: skip
+    config = transformers.RfDetrConfig(
+        backbone_config=backbone, d_model=D_MODEL, decoder_ffn_dim=24, decoder_n_points=POINTS, decoder_layers=2,
+        decoder_self_attention_heads=HEADS // 2, decoder_cross_attention_heads=HEADS, num_queries=7, group_detr=1,
+        num_labels=6,
+    )  # fmt: skip
+    return transformers.RfDetrForObjectDetection(config), {}
+
+
 def _resnet(transformers: Any, out_features: list[str]) -> Any:
     return transformers.ResNetConfig(
         embedding_size=8, hidden_sizes=[8, 12, 16, 20], depths=[1, 1, 1, 1], layer_type="basic",

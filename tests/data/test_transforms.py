@@ -147,6 +147,7 @@ def test_crop_limits_are_the_published_ones():
     )
     assert sizes.min() >= 384 and sizes.max() <= 600
     assert sizes.min() < 390 and sizes.max() > 590
+    assert transform.crop_limits == (384, 600) and transform.crop_short_sides == (400, 500, 600)
 
 
 def test_a_crop_may_lie_anywhere():

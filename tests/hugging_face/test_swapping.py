@@ -29,6 +29,7 @@ MODELS = (
     "mask2former",
     "oneformer",
     "lw_detr",
+    "rf_detr",
 )
 BATCH = 2
 RELATIVE = 1e-4  # of the largest number of each tensor
