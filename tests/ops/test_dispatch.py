@@ -43,10 +43,12 @@ def a_gpu(monkeypatch):
 def test_on_a_cpu_the_compiled_loops_run(dtype, monkeypatch):
     called = []
     original = numba_cpu.forward
-    monkeypatch.setattr(numba_cpu, "forward", lambda *args: called.append(args[0].dtype) or original(*args))
+    dtypes = lambda value, _, locations, weights: [one.dtype for one in (value, locations, weights)]  # noqa: E731
+    monkeypatch.setattr(numba_cpu, "forward", lambda *args: called.append(dtypes(*args)) or original(*args))
     tensors = make_inputs(dtype=dtype)
     output = ms_deform_attn(tensors[0], SHAPES, *tensors[1:])
-    assert output.dtype == dtype and called == [dtype]  # values of two bytes are read as they are
+    summed = torch.float64 if dtype == torch.float64 else torch.float32
+    assert output.dtype == dtype and called == [[dtype, summed, summed]]  # values of two bytes are read as they are
     monkeypatch.setattr(numba_cpu, "forward", original)
     assert torch.equal(output, ms_deform_attn(tensors[0], SHAPES, *tensors[1:], backend="numba"))
 

@@ -85,16 +85,17 @@ def test_arrays_share_memory_where_they_can():
     assert numba_cpu._array(tensor.transpose(0, 1), 3, 2, 4).flags.c_contiguous  # the same shape, another order
 
 
-@pytest.mark.parametrize("heads", [1, 3], ids=["level by level", "head by head"])
-def test_several_threads_agree_with_the_specification(heads, three_threads, monkeypatch):
+@pytest.mark.parametrize(("batch", "heads"), [(1, 1), (2, 3)], ids=["level by level", "head by head"])
+def test_several_threads_agree_with_the_specification(batch, heads, three_threads, monkeypatch):
     """One image of one head has fewer tasks than there are threads."""
     monkeypatch.setattr(numba_cpu, "SERIAL_NUMBERS", 0)
     shared_out = []
     original = numba_cpu.share_out
     monkeypatch.setattr(numba_cpu, "share_out", lambda *args: shared_out.append(args[2:]) or original(*args))
-    inputs = make_inputs(batch=1, queries=70, heads=heads, dim=6, points=2)
+    inputs = make_inputs(batch=batch, queries=70, heads=heads, dim=6, points=2)
     assert_all_close(run("numba", SHAPES, *inputs), run("loops", SHAPES, *inputs))
-    assert shared_out == [(2 * heads, 3), (3, 3)]  # two runs of queries for each head; three levels, or three heads
+    backward = 3 if heads == 1 else batch * heads  # three levels of one head, or all heads
+    assert shared_out == [(2 * batch * heads, 3), (backward, 3)]  # two runs of queries for each head
 
 
 def test_few_threads_take_whole_heads(monkeypatch):
