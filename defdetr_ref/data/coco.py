@@ -239,17 +239,25 @@ def find_bad_images(
 
 
 def inside_of(folder: Path, follow_links: bool) -> Callable[[str], bool]:
-    """Whether a file name stays in the folder: as text always, and without `follow_links` also where links lead."""
+    """Whether a file name stays in the folder: as text always, and without `follow_links` also where links lead.
+
+    An absolute name stays there if it begins with the folder, as it is called or as it really is.
+    """
     root = os.path.realpath(folder)
+    beginnings = {one.rstrip(os.sep) + os.sep for one in (root, os.path.abspath(folder))}
 
     @cache  # most images share their folder
     def real_folder_is_inside(parent: str) -> bool:
         real = os.path.realpath(parent)
         return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
 
+    def stays_as_text(name: str) -> bool:
+        if os.path.isabs(name):
+            return name.startswith(tuple(beginnings))
+        return name.split(os.sep)[0] != os.pardir and not os.path.splitdrive(name)[0]
+
     def inside(name: str) -> bool:
-        as_text = os.path.normpath(name)
-        if os.path.isabs(as_text) or as_text.split(os.sep)[0] == os.pardir or os.path.splitdrive(as_text)[0]:
+        if not stays_as_text(os.path.normpath(name)):
             return False
         if follow_links:
             return True

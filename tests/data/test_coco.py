@@ -334,20 +334,38 @@ def test_sizes_that_contradict_the_exif_are_refused_by_its_name(hand_made):
 
 
 @pytest.mark.parametrize("follow_links", [True, False])
-@pytest.mark.parametrize("name", ["../10.png", "a/../../10.png", "{folder}/10.png", ".."])
+@pytest.mark.parametrize(
+    "name", ["../10.png", "a/../../10.png", "{folder}/10.png", "{images}/../10.png", "{images}s/10.png", ".."]
+)
 def test_names_that_lead_out_of_the_folder_are_refused(hand_made, name, follow_links):
     (hand_made.images / "10.png").rename(hand_made.images.parent / "10.png")
     (hand_made.images / "a").mkdir()
-    hand_made.content["images"][0]["file_name"] = name.format(folder=hand_made.images.parent)
+    names = {"folder": hand_made.images.parent, "images": hand_made.images}
+    hand_made.content["images"][0]["file_name"] = name.format(**names)
     with pytest.raises(ValueError, match="image 10 is called .* leads out of the folder .*images") as error:
         hand_made.open(follow_links=follow_links)
     assert one_sentence(error)
 
 
-def test_names_may_go_up_and_down_inside_the_folder(hand_made):
+@pytest.mark.parametrize("name", ["a/../10.png", "{images}/10.png", "{images}/a/../10.png"])
+def test_names_may_go_up_and_down_inside_the_folder(hand_made, name):
+    """Some programs write the whole path of an image."""
     (hand_made.images / "a").mkdir()
-    hand_made.content["images"][0]["file_name"] = "a/../10.png"
-    assert len(hand_made.open()) == 3
+    hand_made.content["images"][0]["file_name"] = name.format(images=hand_made.images)
+    assert hand_made.open()[0][0].shape == (3, 40, 60)
+
+
+def test_a_whole_path_through_a_linked_folder(hand_made):
+    linked = hand_made.images.parent / "linked"
+    linked.symlink_to(hand_made.images.name, target_is_directory=True)
+    hand_made.content["images"][0]["file_name"] = str(linked / "10.png")
+    with pytest.raises(ValueError, match="leads out of the folder"):  # as text
+        hand_made.open()
+    hand_made.images.rename(hand_made.images.parent / "elsewhere")
+    hand_made.images.symlink_to("elsewhere", target_is_directory=True)
+    for folder in (hand_made.images, hand_made.images.parent / "elsewhere"):
+        hand_made.content["images"][0]["file_name"] = str(folder / "10.png")
+        assert hand_made.open()[0][0].shape == (3, 40, 60)
 
 
 @pytest.mark.parametrize("linked", ["file", "folder"])
