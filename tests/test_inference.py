@@ -1,7 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from defdetr_ref import postprocess
+from defdetr_ref.inference import evaluation_mode
 
 
 def test_top_scores_over_queries_and_classes():
@@ -37,3 +39,16 @@ def test_detections_keep_no_graph():
 def test_default_number_of_detections():
     outputs = {"pred_logits": torch.zeros(1, 60, 7), "pred_boxes": torch.rand(1, 60, 4)}
     assert len(postprocess(outputs, [(50, 80)])[0]["scores"]) == 100
+
+
+def test_evaluation_is_for_the_block_alone_and_every_module_is_as_before():
+    """A frozen part stays in evaluation mode, whatever happens in the block."""
+    model = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(3), nn.Linear(3, 2))
+    model[1].eval()
+    before = [module.training for module in model.modules()]
+    assert before == [True, True, False, True]
+    with pytest.raises(KeyError), evaluation_mode(model):
+        assert not any(module.training for module in model.modules())
+        assert not model(torch.rand(4, 3)).requires_grad
+        raise KeyError
+    assert [module.training for module in model.modules()] == before and torch.is_grad_enabled()

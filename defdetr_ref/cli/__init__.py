@@ -30,6 +30,7 @@ from defdetr_ref.cli import (
 )
 from defdetr_ref.cli.common import is_main_process
 from defdetr_ref.cli.spelling import spelled
+from defdetr_ref.training.interruption import interrupts_remembered
 
 COMMANDS = {
     "draw": draw,
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = argparse.Namespace()
     try:
         build_parser().parse_args(argv, args)
-        with told_by_the_package():
+        with told_by_the_package(), interrupts_remembered():
             return args.run(args) or 0
     except KeyboardInterrupt as error:
         if is_main_process():

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 SAME_PRESS = 2.0  # seconds; torchrun passes Ctrl-C on to processes that have received it already
 NOTICE = b"\nfinishing this step, then saving; press Ctrl-C again to stop at once, which loses what is not saved\n"
@@ -33,6 +34,7 @@ class Interruptions:
     def __enter__(self) -> "Interruptions":
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._handle)
+            self.requested = isinstance(self._before, _Remembering) and self._before.pressed
         return self
 
     def __exit__(self, *_) -> None:
@@ -60,6 +62,34 @@ class Interruptions:
             raise KeyboardInterrupt
         if self.speaks:
             os.write(2, NOTICE)  # not print: a signal may arrive in the middle of another one
+
+
+class _Remembering:
+    """Python's own handler, which also notes that it was called."""
+
+    pressed = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
+        self.pressed = True
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupts_remembered() -> Iterator[None]:
+    """Within it, Ctrl-C stops at once, as ever. If Python drops it there, because an object is deleted at that moment,
+    a training that begins within it stops after its first step.
+
+    Where Ctrl-C is ignored, or somebody else's, it stays so.
+    """
+    is_pythons = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not is_pythons or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, _Remembering())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ignore_interrupts(worker: int) -> None:

@@ -10,6 +10,7 @@ from defdetr_ref.data.coco import CocoDetection
 from defdetr_ref.data.shapes import ShapesConfig, write_shapes
 from defdetr_ref.data.transforms import PlainTransform
 from defdetr_ref.training import TrainConfig, train
+from defdetr_ref.training.interruption import interrupts_remembered
 from defdetr_ref.training.run_folder import RunFolder
 from tests.faults.moments import Moments
 from tests.training.runs import new_model, timeless
@@ -38,7 +39,14 @@ def draw(folder: Path) -> dict[str, Path]:
 
 
 def go(paths: dict[str, Path], folder: Path, moments: Moments, late: bool = False) -> None:
-    """Train in `folder`, or go on there. Moments are counted from the beginning, or from the first image on."""
+    """Train in `folder`, or go on there, as the command line does. Moments are counted from the beginning, or from the
+    first image on.
+    """
+    with interrupts_remembered():
+        _go(paths, folder, moments, late)
+
+
+def _go(paths: dict[str, Path], folder: Path, moments: Moments, late: bool) -> None:
     torch.set_num_threads(1)
     if not late:
         moments.start()
@@ -47,9 +55,8 @@ def go(paths: dict[str, Path], folder: Path, moments: Moments, late: bool = Fals
     val_set = CocoDetection(paths["val_images"], paths["val_annotations"])
     run = RunFolder(folder)
     resume = run.config.exists()
-    train(
-        new_model(attention_backend="torch"), train_set, folder, CONFIG, val_set=val_set, resume=resume, progress=False
-    )
+    model = new_model(attention_backend="torch")
+    train(model, train_set, folder, CONFIG, val_set=val_set, resume=resume, progress=False)
 
 
 def import_what_is_late() -> None:

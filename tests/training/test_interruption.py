@@ -85,3 +85,28 @@ def test_python_cannot_drop_it():
         with pytest.raises(KeyboardInterrupt):
             with interruptions.deferred():
                 pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_python_dropped_before_a_training_stops_it_after_a_step(tmp_path, sets):
+    before = signal.getsignal(signal.SIGINT)
+    with interruption.interrupts_remembered():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with interruption.interrupts_remembered():
+        PressedWhileDeleted()
+        with pytest.raises(TrainingInterrupted, match="in epoch 1 after 1 of 2 steps; everything is saved in"):
+            run(tmp_path / "pressed", sets[0], val_set=sets[1])
+    with interruption.interrupts_remembered():  # it was pressed for the one before
+        run(tmp_path / "not", sets[0], val_set=sets[1])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_ctrl_c_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with interruption.interrupts_remembered():
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
