@@ -12,9 +12,11 @@ Its operators come in three kinds, told apart by the names of their classes and 
 import functools
 import inspect
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -113,17 +115,21 @@ def intercept(operators: Sequence[Operator], handle: Handler, *, innermost: bool
     attention gets. Closing the stack that is returned ends it. Handlers may be nested, and end in any order.
 
     The operator is replaced where the attention looks it up. A function of a file is shared by all models of that file:
-    for the others it computes what it computed before.
+    for the others it computes what it computed before, and it is put back when the model is gone.
 
     operators: of one model.
     handle: see above.
     innermost: whether `compute` of all other handlers, earlier and later ones, calls this one.
     """
-    interception, cleanup = Interception(handle), ExitStack()
+    interception, cleanup, in_files = Interception(handle), ExitStack(), ExitStack()
     for holder, attribute in dict.fromkeys((one.holder, one.attribute) for one in operators):
-        interceptions = _interceptions_at(holder, attribute, cleanup)
+        place = in_files if isinstance(holder, ModuleType) else cleanup
+        interceptions = _interceptions_at(holder, attribute, place)
         interceptions.insert(0 if innermost else len(interceptions), interception)
-        cleanup.callback(interceptions.remove, interception)
+        place.callback(interceptions.remove, interception)
+    cleanup.callback(in_files.close)
+    for one in operators[:1]:  # files outlive the model; what was put into the model itself goes with it
+        weakref.finalize(one.attention, in_files.close).atexit = False
     for one in operators:
         hook = one.attention.register_forward_pre_hook(lambda *_, name=one.name: interception.running.update(name=name))
         cleanup.callback(hook.remove)

@@ -118,6 +118,10 @@ class TestSwapping:
         use_ms_deform_attn(model)
         gc.collect()
         assert changed(model, state)
+        file, in_file = sys.modules[type(model).__module__], state[1]
+        del model, state
+        gc.collect()  # and with the model goes what was put into the file that all such models share
+        assert all(vars(file)[key] is value for key, value in in_file.items())
 
     def test_an_error_inside_the_block_undoes_it_too(self, name):
         model, inputs = build(name)
