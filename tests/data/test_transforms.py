@@ -62,7 +62,8 @@ def assert_boxes_fit(image, target, tolerance):
         ((375, 500), 480, 1333, (480, 640)),
         ((375, 500), 400, None, (400, 533)),
         ((800, 1201), 800, 1333, (800, 1201)),  # already there
-        ((2, 5000), 800, 1333, (1, 2500)),  # thinner than a pixel is kept at one
+        ((2, 5000), 800, 1333, (1, 2500)),  # 1333·2/5000 = 0.53
+        ((1, 5000), 800, 1333, (1, 5000)),  # 0.27: thinner than a pixel is kept at one
     ],
 )
 def test_published_size_rule(size, short_side, max_side, expected):
