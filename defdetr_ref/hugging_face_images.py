@@ -80,9 +80,9 @@ def _resize_of(path: Path, values: dict[str, Any]) -> Resize:
 
 
 def _same(value: Any, wanted: Any) -> bool:
-    """Numbers within what a float32 of them is off."""
+    """Numbers within what a float32 of them is off; null is what is not done."""
     if isinstance(wanted, bool):
-        return value is wanted
+        return value is wanted or (value is None and not wanted)
     if isinstance(wanted, list):
         return isinstance(value, list) and len(value) == len(wanted) and all(map(_same, value, wanted))
     return type(value) in (int, float) and math.isclose(value, wanted, rel_tol=1e-6)

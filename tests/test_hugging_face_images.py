@@ -32,12 +32,13 @@ def test_transformers_prepares_the_same_pixels(resize, tmp_path):
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-6)
 
 
-def test_the_sizes_that_transformers_4_wrote(tmp_path):
+def test_what_transformers_4_wrote(tmp_path):
     for content, resize in (
         ({"size": 800, "max_size": 1333, "do_normalize": True}, "paper"),
         ({"size": 800}, "paper"),
         ({"size": 480, "max_size": 640}, [480, 640]),
         ({}, "paper"),
+        ({"do_center_crop": None, "crop_size": None}, "paper"),
     ):
         (tmp_path / NAME).write_text(json.dumps(content), encoding="utf-8")
         assert read_resize(tmp_path) == resize
@@ -48,6 +49,7 @@ REFUSED = {
     "image_mean = [0.485, 0.456]; this": {"image_mean": [0.485, 0.456]},
     "image_std = 0.5; this package has [0.229, 0.224, 0.225] only": {"image_std": 0.5},
     "do_normalize = False; this package has True only": {"do_normalize": False},
+    "do_normalize = None; this package has True only": {"do_normalize": None},
     "do_rescale = False; this package has True only": {"do_rescale": False},
     "rescale_factor = 1; this": {"rescale_factor": 1},
     "rescale_factor = None; this": {"rescale_factor": None},

@@ -110,7 +110,6 @@ class Target:
         assert_same_rows(torch.cat([outputs["pred_logits"], outputs["pred_boxes"]], dim=-1), expected)
         for layout, name in (("ours", "ours.safetensors"), ("official", "official.pth"), ("huggingface", "again")):
             path = self.folder / name
-            path.unlink(missing_ok=True) if path.suffix else None
             checkpoints.save_as(model, path, layout=layout)
             back = checkpoints.build_model(path)
             assert back.config == model.config, f"{layout}: {back.config} instead of {model.config}"
