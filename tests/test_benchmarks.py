@@ -50,16 +50,16 @@ def test_an_eager_call_is_not_timed_as_a_compiled_one(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **how: compiled(function, backend="eager", **how))
     plain = inspect.unwrap(implementations.ms_deform_attn_torch)  # the compiler cannot look through the shape checks
     monkeypatch.setattr(implementations, "ms_deform_attn_torch", plain)
-    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 1)
-    monkeypatch.setattr(torch._dynamo.config, "fail_on_recompile_limit_hit", False)
-    forget_compilations()
-    run = implementations.Implementation("torch.compile", implementations._compiled_by_torch()).run
-    wide, narrow = tiny("wide", 0), tiny("narrow", 0)
-    object.__setattr__(narrow, "sampling_locations", narrow.sampling_locations[:, :5])
-    object.__setattr__(narrow, "attention_weights", narrow.attention_weights[:, :5])
-    run(wide)
-    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
-        run(narrow)
-    forget_compilations()
-    assert run(narrow).shape[1] == 5
-    forget_compilations()
+    # not by monkeypatch, which ends by deleting what is not in an object's own dict: there would be no limit any more
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=False):
+        forget_compilations()
+        run = implementations.Implementation("torch.compile", implementations._compiled_by_torch()).run
+        wide, narrow = tiny("wide", 0), tiny("narrow", 0)
+        object.__setattr__(narrow, "sampling_locations", narrow.sampling_locations[:, :5])
+        object.__setattr__(narrow, "attention_weights", narrow.attention_weights[:, :5])
+        run(wide)
+        with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+            run(narrow)
+        forget_compilations()
+        assert run(narrow).shape[1] == 5
+        forget_compilations()

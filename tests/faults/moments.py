@@ -90,6 +90,7 @@ def in_child(work: Callable[[Moments], None], moments: Moments, log: Path) -> "C
     if pid:
         return Child(pid, result)
     signal.alarm(LONGEST)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's process in the background ignores Ctrl-C
     try:
         with open(log, "w", encoding="utf-8") as file, open(result, "w", encoding="utf-8") as answer:
             os.dup2(file.fileno(), 1), os.dup2(file.fileno(), 2)

@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -14,7 +15,7 @@ pytest.importorskip("resource", reason="processes are forked and limited, which 
 from defdetr_ref import checkpoints  # noqa: E402
 from defdetr_ref.weight_files import reading  # noqa: E402
 from tests.faults.campaign import KINDS, Campaign  # noqa: E402
-from tests.faults.moments import Moments  # noqa: E402
+from tests.faults.moments import Moments, in_child, interrupt  # noqa: E402
 from tests.small_models import small_model  # noqa: E402
 
 SHORT = {"kills": 1, "full_disks": 1, "bit_flips": 40}
@@ -66,3 +67,13 @@ def test_a_moment_comes_once():
             str.upper(str(number))
         sys.setprofile(before)
     assert calls == [40] and first.calls - 1 == second.calls - 1 > 40
+
+
+def test_ctrl_c_is_heard_where_a_script_ignores_it(tmp_path):
+    """As a shell does for what it starts in the background: the campaign took that for a Ctrl-C that was lost."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = in_child(lambda moments: interrupt(), Moments(), tmp_path / "log.txt")
+        assert child.outcome().error == "KeyboardInterrupt"
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -87,9 +87,17 @@ def test_python_cannot_drop_it():
                 pass
 
 
+@pytest.fixture
+def pythons_handler():
+    """Of Ctrl-C, as in a terminal; a shell script's processes in the background begin with one that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("pythons_handler")
 def test_what_python_dropped_before_a_training_stops_it_after_a_step(tmp_path, sets):
-    before = signal.getsignal(signal.SIGINT)
     with interruption.interrupts_remembered():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -99,7 +107,7 @@ def test_what_python_dropped_before_a_training_stops_it_after_a_step(tmp_path, s
             run(tmp_path / "pressed", sets[0], val_set=sets[1])
     with interruption.interrupts_remembered():  # it was pressed for the one before
         run(tmp_path / "not", sets[0], val_set=sets[1])
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_ctrl_c_that_is_ignored_stays_ignored():
