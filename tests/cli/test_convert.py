@@ -2,7 +2,7 @@
 
 import torch
 
-from defdetr_ref import checkpoints
+from defdetr_ref import checkpoints, zoo
 from tests.cli.commands import SMALL, defdetr
 
 
@@ -29,3 +29,12 @@ def test_a_file_that_does_not_say_its_model_needs_a_preset(trained, tmp_path, ca
     classes = f"num_classes={model.config.num_classes}"
     assert defdetr("convert", bare, out, "--preset", "tiny", *SMALL, classes) == 0
     assert checkpoints.build_model(out).config == model.config
+
+
+def test_a_detector_of_the_zoo_by_its_name(tmp_path, capsys):
+    assert defdetr("convert", "zoo:shapes", tmp_path / "theirs.pth", "--layout", "official") == 0
+    back = checkpoints.build_model(tmp_path / "theirs.pth").state_dict()
+    assert all(torch.equal(one, back[key]) for key, one in zoo.load("shapes").state_dict().items())
+    assert defdetr("convert", "zoo:shapes", tmp_path / "folder", "--layout", "huggingface") == 2
+    assert "backbone is 'small'; transformers' Deformable DETR has 'resnet50' only" in capsys.readouterr().err
+    assert not (tmp_path / "folder").exists()
