@@ -51,14 +51,19 @@ def read_config(source: str | os.PathLike | dict | Any) -> dict[str, Any]:
         if not path.is_file():
             raise FileNotFoundError(f"{path} does not exist; it says which model the weights beside it are of")
         name = str(path)
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
+        values = read_json(path)
     kind = values.get("model_type") if isinstance(values, dict) else values
     if kind != "deformable_detr":
         raise ValueError(f"{name} is of the model_type {kind!r:.60}, not of a deformable_detr")
     return values
+
+
+def read_json(path: Path) -> Any:
+    """What a file of transformers holds. Raises ValueError, naming the file, for what is not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
 
 
 def fields_of(values: dict[str, Any]) -> dict[str, Any]:

@@ -4,11 +4,11 @@ A detector that is shown images in other colours or sizes than it was trained on
 this package prepares otherwise is refused by the name of their field.
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Any
 
+from defdetr_ref.hugging_face_config import read_json
 from defdetr_ref.preparation import EVAL_SHORT_SIDE, IMAGENET_MEAN, IMAGENET_STD, MAX_SIDE, Resize, sides_of
 
 NAME = "preprocessor_config.json"
@@ -33,10 +33,7 @@ def read_resize(folder: Path) -> Resize | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+    values = read_json(path)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds a {type(values).__name__}, not how images are prepared")
     for field, wanted in FIXED.items():

@@ -128,8 +128,8 @@ def intercept(operators: Sequence[Operator], handle: Handler, *, innermost: bool
         interceptions.insert(0 if innermost else len(interceptions), interception)
         place.callback(interceptions.remove, interception)
     cleanup.callback(in_files.close)
-    for one in operators[:1]:  # files outlive the model; what was put into the model itself goes with it
-        weakref.finalize(one.attention, in_files.close).atexit = False
+    if operators:  # files outlive the model; what was put into the model itself goes with it
+        weakref.finalize(operators[0].attention, in_files.close).atexit = False
     for one in operators:
         hook = one.attention.register_forward_pre_hook(lambda *_, name=one.name: interception.running.update(name=name))
         cleanup.callback(hook.remove)
