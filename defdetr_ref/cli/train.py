@@ -230,7 +230,7 @@ def model_of_init(args: argparse.Namespace, categories: dict[int, str]) -> nn.Mo
     names = notes.get("categories", {})
     model, taken = fine_tuning.start_from(source, names, categories, overrides(args.set))
     if common.is_main_process():
-        print(f"--init {args.init}: {taken.in_words()}")
+        print(f"--init {args.init}: {taken.summary()}")
     return model
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from defdetr_ref.data.annotations import SIZE_CLASSES, Annotations, Fault, different_names, read_annotations
-from defdetr_ref.data.coco import DROPPED_IN_WORDS, ODD_IN_WORDS, Targets, check_size, inside_of, is_file
+from defdetr_ref.data.coco import DROPPED_REASONS, ODD_REASONS, Targets, check_size, inside_of, is_file
 from defdetr_ref.data.duplicates import Fingerprint, groups_of_duplicates
 from defdetr_ref.data.pictures import UPRIGHT, read_picture
 
@@ -109,14 +109,14 @@ def _findings_of_boxes(content: Annotations, targets: Targets) -> list[Finding]:
     findings = []
     for reason, rows in targets.dropped.items():
         if rows.any():
-            what = f"boxes {DROPPED_IN_WORDS[reason]}"
+            what = f"boxes {DROPPED_REASONS[reason]}"
             findings.append(Finding(what, _annotations(content, rows), reason not in USUAL))
     doubt = targets.doubt()
     if doubt is not None:
         findings.append(Finding("boxes of another format", [doubt]))
     for reason, rows in targets.odd.items():
         if rows.any():
-            findings.append(Finding(f"boxes {ODD_IN_WORDS[reason]}", _annotations(content, rows), problem=False))
+            findings.append(Finding(f"boxes {ODD_REASONS[reason]}", _annotations(content, rows), problem=False))
     if not len(targets):
         findings.append(Finding("set without a box that can be learnt", [f"{len(content)} boxes in all"]))
     keys = np.column_stack([content.image_ids, content.category_ids, content.boxes])

@@ -31,14 +31,14 @@ from defdetr_ref.data.transforms import PlainTransform, Target
 
 Transform = Callable[[Image.Image, Target, np.random.Generator], tuple[Tensor, Target]]
 
-DROPPED_IN_WORDS = {
+DROPPED_REASONS = {
     "not finite": "not finite",
     "crowd": "of crowds (iscrowd is 1)",
     "degenerate": "without width or height inside their image",
 }
 
 # What hardly any box is, unless all were written in another way than COCO's.
-ODD_IN_WORDS = {"beyond": "partly outside their image by more than a pixel", "tiny": "smaller than a pixel"}
+ODD_REASONS = {"beyond": "partly outside their image by more than a pixel", "tiny": "smaller than a pixel"}
 ANOTHER_FORMAT = {
     "beyond": "COCO's boxes are left, top, width, height: these may be left, top, right, bottom",
     "tiny": "COCO's boxes are in pixels: these may be fractions of the image",
@@ -121,7 +121,7 @@ class CocoDetection(Dataset):
         self.size_classes: dict[str, list[float]] | None = content.size_classes
         self._targets = Targets(content)
         self.dropped = {reason: int(rows.sum()) for reason, rows in self._targets.dropped.items()}
-        self._tell_what_was_dropped(annotations)
+        self._report_dropped(annotations)
         doubt = self._targets.doubt()
         if doubt is not None:
             raise ValueError(f"{annotations}: {doubt}")
@@ -129,7 +129,7 @@ class CocoDetection(Dataset):
         self._cache: dict[int, Image.Image] | None = {} if cache else None
         # Seen by workers that are already running.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._turning_told = torch.zeros((), dtype=torch.bool).share_memory_()
+        self._turning_is_reported = torch.zeros((), dtype=torch.bool).share_memory_()
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -169,8 +169,8 @@ class CocoDetection(Dataset):
         if self._cache is not None and index in self._cache:
             return self._cache[index]
         image, orientation = read_annotated(self.folder, self._records[index])
-        if orientation != UPRIGHT and not self._turning_told:
-            self._turning_told.fill_(True)
+        if orientation != UPRIGHT and not self._turning_is_reported:
+            self._turning_is_reported.fill_(True)
             logger.warning(
                 "%s is turned upright, as its EXIF orientation %d asks, and so is every image that asks for it",
                 self.folder / self._records[index].file_name,
@@ -180,12 +180,12 @@ class CocoDetection(Dataset):
             self._cache[index] = image
         return image
 
-    def _tell_what_was_dropped(self, annotations: str | Path) -> None:
+    def _report_dropped(self, annotations: str | Path) -> None:
         """Say once which boxes are no targets. Raises ValueError if none is left.
 
         Crowds are usual in COCO: they alone are only information, unless they are most of what there is.
         """
-        usable, reasons = len(self._targets), dropped_in_words(self.dropped)
+        usable, reasons = len(self._targets), format_dropped(self.dropped)
         if not usable:
             raise ValueError(
                 f"{annotations} has no box that can be learnt ({reasons or 'no annotations at all'}); check its "
@@ -322,7 +322,7 @@ class Targets:
     """Boxes and labels of all images in two arrays: an array for each image would cost more than what it holds.
 
     dropped: reason → which annotations are no targets because of it, (annotations,) bool.
-    odd: a key of ODD_IN_WORDS → which of the others are so, (annotations,) bool.
+    odd: a key of ODD_REASONS → which of the others are so, (annotations,) bool.
     """
 
     def __init__(self, content: Annotations) -> None:
@@ -352,9 +352,7 @@ class Targets:
         for reason, rows in self.odd.items():
             count = int(rows.sum())
             if len(self) >= ENOUGH_BOXES and 2 * count > len(self):
-                return (
-                    f"{count} of {len(self)} boxes are {ODD_IN_WORDS[reason]}. {ANOTHER_FORMAT[reason]}; convert them"
-                )
+                return f"{count} of {len(self)} boxes are {ODD_REASONS[reason]}. {ANOTHER_FORMAT[reason]}; convert them"
         return None
 
     def of_image(self, index: int) -> tuple[Float32[np.ndarray, "n 4"], Int64[np.ndarray, " n"]]:
@@ -384,7 +382,7 @@ def clipped_boxes(
 def odd_boxes(
     boxes: Float64[np.ndarray, "n 4"], sizes: Float32[np.ndarray, "n 2"], among: Bool[np.ndarray, " n"]
 ) -> dict[str, Bool[np.ndarray, " n"]]:
-    """A key of ODD_IN_WORDS → which boxes are so.
+    """A key of ODD_REASONS → which boxes are so.
 
     boxes: left, top, width, height in pixels.
     sizes: height and width of each one's image.
@@ -397,9 +395,9 @@ def odd_boxes(
     return {"beyond": among & beyond, "tiny": among & tiny}
 
 
-def dropped_in_words(dropped: dict[str, int]) -> str:
+def format_dropped(dropped: dict[str, int]) -> str:
     """The counts of `CocoDetection.dropped` that are not 0, as part of a sentence."""
-    return ", ".join(f"{count} {DROPPED_IN_WORDS[reason]}" for reason, count in dropped.items() if count)
+    return ", ".join(f"{count} {DROPPED_REASONS[reason]}" for reason, count in dropped.items() if count)
 
 
 def learnable_boxes(

@@ -26,7 +26,7 @@ class Difference(NamedTuple):
     stored: Any
     given: Any
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """What follows after "the run was started "."""
         if self.section in DATA:
             what = f"{DATA[self.section]} whose {self.field}"

@@ -26,7 +26,7 @@ class Taken:
     anew: list[str]
     categories: list[str]
 
-    def in_words(self) -> str:
+    def summary(self) -> str:
         """A sentence for the terminal."""
         total = len(self.kept) + len(self.anew)
         if not self.anew:

@@ -87,7 +87,7 @@ def train(
         hidden = not (progress and group.is_main_process)
         with (
             tqdm(total=total, initial=trainer.steps, desc="train", disable=hidden) as bar,
-            _told(trainer),
+            _reporting_what_is_saved(trainer),
             scalar_log(run.folder, trainer.epoch, group.is_main_process) as log,
         ):
             while unfinished or trainer.epoch < config.epochs:
@@ -110,7 +110,7 @@ def train(
 
 
 @contextmanager
-def _told(trainer: Trainer) -> Iterator[None]:
+def _reporting_what_is_saved(trainer: Trainer) -> Iterator[None]:
     """Raises TrainingInterrupted, which says what is saved, for a bare KeyboardInterrupt."""
     try:
         yield

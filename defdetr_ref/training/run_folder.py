@@ -38,7 +38,7 @@ class RunFolder:
         """Raises ValueError, naming the field, if the run in this folder was started with something else."""
         for difference in differences(self.read_config(), json.loads(json.dumps(described))):  # lists for tuples
             raise ValueError(
-                f"{self.folder}: the run was started {difference.in_words()}; use the first value or another folder"
+                f"{self.folder}: the run was started {difference.summary()}; use the first value or another folder"
             )
 
     def read_config(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.case is not None:
             print(f"{target} {options.case}: {campaign.one(options.case)}")
             continue
-        campaign.go_on(options.cases or TARGETS[target])
+        campaign.run_until(options.cases or TARGETS[target])
         for what, times in sorted(campaign.counts.items()):
             print(f"{times:7} {target}: {what}", flush=True)
         problems += campaign.problems

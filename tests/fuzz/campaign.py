@@ -46,7 +46,7 @@ class Campaign:
             if kept["state"] == self._state:
                 self.done, self.counts, self.problems = kept["done"], Counter(kept["counts"]), kept["problems"]
 
-    def go_on(self, cases: int) -> None:
+    def run_until(self, cases: int) -> None:
         """Until there are so many in all; on Ctrl-C, what is done is kept."""
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             target = self._target(Path(folder))

@@ -65,7 +65,7 @@ def test_a_folder_that_is_read_otherwise_would_be_noticed(tmp_path, monkeypatch)
     folders = pytest.importorskip("tests.fuzz.folders")
     monkeypatch.setattr(folders, "FOREIGN", [("images", {"do_pad": False})])  # padding is ours to do: not refused
     spoilt = Campaign("folders", SEED, tmp_path)
-    spoilt.go_on(1)
+    spoilt.run_until(1)
     assert "{'do_pad': False} is not refused" in spoilt.problems[0]
     with pytest.raises(AssertionError, match="outputs are"):
         folders.assert_same_rows(torch.zeros(2, 3, 4), torch.full((2, 3, 4), 0.001))
@@ -84,16 +84,16 @@ def test_the_good_json_is_read(tmp_path, monkeypatch):
 def test_a_reader_that_checks_less_would_be_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(annotations, "_is_id", lambda value: True)
     spoilt = Campaign("annotations", 1, tmp_path)
-    spoilt.go_on(40)
+    spoilt.run_until(40)
     assert spoilt.problems and "--only annotations --case" in spoilt.problems[0]
 
 
 def test_it_goes_on_where_it_stopped(tmp_path, numbers):
     straight = Campaign("numbers", 5, tmp_path / "a")
-    straight.go_on(60)
+    straight.run_until(60)
     for cases in (25, 25, 60):
         resumed = Campaign("numbers", 5, tmp_path / "b")
-        resumed.go_on(cases)
+        resumed.run_until(cases)
     assert resumed.done == 60 and sum(straight.counts.values()) == 60
     assert (resumed.counts, resumed.problems) == (straight.counts, straight.problems)
     assert straight.counts["WRONG"] == len(straight.problems) > 3
@@ -110,12 +110,12 @@ def test_what_is_done_is_kept_when_it_is_interrupted(tmp_path, numbers, monkeypa
     monkeypatch.setattr(Numbers, "case", interrupted)
     stopped = Campaign("numbers", 5, tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        stopped.go_on(1000)
+        stopped.run_until(1000)
     assert 0 < stopped.done < 1000 and Campaign("numbers", 5, tmp_path).done == stopped.done
 
 
 def test_another_version_of_the_package_begins_anew(tmp_path, numbers, monkeypatch):
-    Campaign("numbers", 5, tmp_path).go_on(20)
+    Campaign("numbers", 5, tmp_path).run_until(20)
     assert Campaign("numbers", 5, tmp_path).done == 20
     monkeypatch.setattr(campaign, "state_of_package", lambda: "another")
     assert Campaign("numbers", 5, tmp_path).done == 0
@@ -123,7 +123,7 @@ def test_another_version_of_the_package_begins_anew(tmp_path, numbers, monkeypat
 
 def test_a_problem_can_be_repeated_alone(tmp_path, numbers):
     once = Campaign("numbers", 5, tmp_path)
-    once.go_on(30)
+    once.run_until(30)
     number = int(once.problems[0].split("--case ")[1].split(":")[0])
     assert "TypeError: drawn 0." in once.problems[0]
     with pytest.raises(TypeError, match="drawn"):

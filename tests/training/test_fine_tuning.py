@@ -13,7 +13,7 @@ def test_the_same_classes_keep_every_weight():
     source = small_model("refine")
     for names in (NAMES, {}):
         model, taken = start_from(source, names, NAMES, {"dropout": 0.3})
-        assert taken.anew == [] and taken.in_words() == f"all {len(taken.kept)} weights are taken over"
+        assert taken.anew == [] and taken.summary() == f"all {len(taken.kept)} weights are taken over"
         assert model.config.dropout == 0.3
         assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in source.state_dict().items())
     assert start_from(source, NAMES, {1: "cat", 2: "dog"}, {})[0].config.num_classes == 5  # some of them, as they are
