@@ -34,13 +34,13 @@ demo: $(VENV)/.demo
 lab: $(VENV)/.lab
 	$(BIN)/defdetr lab
 
-# A process for each core, four at most: each loads PyTorch. The tests of a file stay together, for what they share. Not so
-# the notebooks: their kernels use all cores themselves, and two of them that train at once wait for each other.
+# A process for each core, four at most: each loads PyTorch. It computes with one thread, as more would wait for each other,
+# which tests/conftest.py sees to, and for notebooks the line below. The tests of a file stay together, for what they share.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) --durations=15 tests
-	$(BIN)/python -m pytest --nbval --durations=15 $(NOTEBOOKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --nbval --durations=15 $(NOTEBOOKS)
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" tests
@@ -51,7 +51,7 @@ test-random: $(VENV)/.test
 
 # A slow machine, made certain: what a test reads too early is not there yet.
 test-late-frames: $(VENV)/.test
-	DEFDETR_LATE_FRAMES=150 $(BIN)/python -m pytest --durations=5 $(addprefix tests/browser/test_,explorer.py lessons.py site.py)
+	DEFDETR_LATE_FRAMES=150 $(BIN)/python -m pytest $(PARALLEL) --durations=5 $(addprefix tests/browser/test_,explorer.py lessons.py site.py)
 
 # Goes on where it was interrupted: the results are in runs/mutants.
 mutants: $(VENV)/.test
