@@ -2,6 +2,7 @@
 #   make demo [DATA=shapes|digits]   train the tiny model, evaluate it, look where it looks (runs/demo/index.html)
 #   make lab                         JupyterLab on the first notebook
 #   make test                        everything: unit tests, parity, notebooks
+#   make test-notebooks [NOTEBOOKS=…]  run the notebooks, or these, and compare with their stored outputs
 #   make test-fast                   what takes a few seconds each, for daily work
 #   make test-random [SEED=…]        the tests in another order; pytest prints the seed
 #   make test-late-frames            the browser tests, on pages whose animation frames come 150 ms late
@@ -24,9 +25,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # transformers is only an oracle in tests, built from configs; nothing is ever fetched from its hub.
 export HF_HUB_OFFLINE := 1
 # Stored outputs are those of somebody who has not solved anything yet.
-test notebooks: export DEFDETR_PROGRESS :=
+test-notebooks notebooks: export DEFDETR_PROGRESS :=
 
-.PHONY: demo lab test test-fast test-random test-late-frames mutants faults fuzz bench gpu docs notebooks clean
+.PHONY: demo lab test test-notebooks test-fast test-random test-late-frames mutants faults fuzz bench gpu docs notebooks clean
 
 demo: $(VENV)/.demo
 	$(BIN)/defdetr demo --data $(DATA) --out $(OUT)
@@ -40,6 +41,9 @@ PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) --durations=15 tests
+	$(MAKE) --no-print-directory test-notebooks
+
+test-notebooks: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --nbval --durations=15 $(NOTEBOOKS)
 
 test-fast: $(VENV)/.test

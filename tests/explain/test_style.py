@@ -2,7 +2,7 @@
 
 import io
 
-import matplotlib.pyplot as plt
+import matplotlib.pyplot as plt  # noqa: TID251
 import numpy as np
 import pytest
 import torch
