@@ -43,8 +43,9 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PARALLEL) --durations=15 tests
 	$(MAKE) --no-print-directory test-notebooks
 
+# Two kernels that start at once may be given the same ports: the plugin lets them start in turn.
 test-notebooks: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) --nbval --durations=15 $(NOTEBOOKS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -p tests.course.notebook_kernels --nbval --durations=15 $(NOTEBOOKS)
 
 test-fast: $(VENV)/.test
 	$(BIN)/python -m pytest -m "not slow" tests
