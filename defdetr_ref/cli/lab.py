@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from defdetr_ref.cli.notebooks import FIRST, OF_THE_CLONE, notebook_folder, trust
 
 SETTINGS = Path(__file__).parent / "jupyter"  # without the news, whose popup hides a corner of the page
+ADDRESS = "--LabApp.default_url=/lab/tree/"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +40,13 @@ def first_notebook(folder: str | None) -> Path:
 
 
 def command(notebook: Path, browser: bool) -> list[str]:
-    """JupyterLab of this very Python. A container's only user is root, whom Jupyter refuses unless told."""
+    """JupyterLab of this very Python. A container's only user is root, whom Jupyter refuses unless told.
+
+    The address that it prints leads to the notebook, too, for those whose browser is on another machine.
+    """
     is_root = getattr(os, "geteuid", lambda: None)() == 0  # Windows has no such number
     options = [*(["--allow-root"] if is_root else []), *([] if browser else ["--no-browser"])]
-    return [sys.executable, "-m", "jupyterlab", *options, str(notebook)]
+    return [sys.executable, "-m", "jupyterlab", *options, f"{ADDRESS}{quote(notebook.name)}", str(notebook)]
 
 
 def run_to_its_end(command: list[str]) -> int:

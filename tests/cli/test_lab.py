@@ -46,14 +46,16 @@ def started(monkeypatch):
 def test_the_first_notebook_of_the_clone_is_opened_and_the_exit_code_handed_on(started, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["lab"]) == 7
-    assert started == [[sys.executable, "-m", "jupyterlab", str(MAP)]]
+    address = "--LabApp.default_url=/lab/tree/00_map.ipynb"
+    assert started == [[sys.executable, "-m", "jupyterlab", address, str(MAP)]]
 
 
 def test_another_folder_without_a_browser(started, tmp_path):
-    for name in ("b.ipynb", "a.ipynb", "0.txt"):
+    for name in ("b.ipynb", "a 1.ipynb", "0.txt"):
         (tmp_path / name).touch()
     assert main(["lab", "--notebooks", str(tmp_path), "--no-browser"]) == 7
-    assert started == [[sys.executable, "-m", "jupyterlab", "--no-browser", str(tmp_path / "a.ipynb")]]
+    address = "--LabApp.default_url=/lab/tree/a%201.ipynb"
+    assert started == [[sys.executable, "-m", "jupyterlab", "--no-browser", address, str(tmp_path / "a 1.ipynb")]]
 
 
 def test_an_installed_package_finds_the_notebooks_of_the_folder_one_is_in(started, tmp_path, monkeypatch):
@@ -120,10 +122,11 @@ def test_jupyterlab_answers(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     process = subprocess.Popen(command, env=environment, **pipes, **options)
     try:
-        address = address_of(process, r"(http://127\.0\.0\.1:\d+)/lab\S*?(\?token=\w+)")
+        address = address_of(process, r"(http://127\.0\.0\.1:\d+)(/lab\S*?)(\?token=\w+)")
+        assert address[2] == "/lab/tree/00_map.ipynb"
         page, content = (
-            urlopen(address[1] + place + address[2], timeout=START_SECONDS).read().decode("utf-8")
-            for place in ("/lab/tree/00_map.ipynb", "/api/contents/00_map.ipynb")
+            urlopen(address[1] + place + address[3], timeout=START_SECONDS).read().decode("utf-8")
+            for place in (address[2], "/api/contents/00_map.ipynb")
         )
         assert "00_map.ipynb" in page and "@jupyterlab/apputils-extension:announcements" in page  # switched off
         cells = json.loads(content)["content"]["cells"]
