@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 import tomllib
 from itertools import pairwise
 from pathlib import Path
@@ -99,6 +101,24 @@ def test_commands_of_contributors_are_targets():
     named = set(re.findall(r"(?:^|`)make ([\w-]+)", CONTRIBUTING, re.MULTILINE))
     assert {"test", "test-fast", "test-random", "notebooks"} <= named
     assert named <= targets, f"CONTRIBUTING.md: the Makefile has no {' and no '.join(sorted(named - targets))}"
+
+
+@pytest.mark.skipif(os.name == "nt" or shutil.which("make") is None, reason="there is no make here")
+@pytest.mark.parametrize("target", ["test", "test-notebooks"])
+def test_notebooks_are_compared_as_nobody_has_solved_them(target, tmp_path):
+    """Also for a contributor who has: an environment whose Python tells how it is called."""
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    tells = 'echo "progress=[$DEFDETR_PROGRESS] threads=[$OMP_NUM_THREADS] $*"'
+    python.write_text(f"#!/bin/sh\n{tells}\n", encoding="utf-8", newline="\n")
+    python.chmod(0o755)
+    (tmp_path / ".test").touch()
+    solved = {**os.environ, "DEFDETR_PROGRESS": "solved.json", "MAKEFLAGS": ""}
+    command = ["make", "--silent", target, f"VENV={tmp_path}", "NOTEBOOKS=a.ipynb b.ipynb"]
+    done = subprocess.run(command, cwd=ROOT, env=solved, capture_output=True, text=True)
+    *_, last = done.stdout.splitlines()
+    assert last.startswith("progress=[] threads=[1] -m pytest "), last
+    assert "--nbval" in last and last.endswith(" a.ipynb b.ipynb"), last
 
 
 # ------------------------------------------------------------------------------------------ continuous integration
