@@ -19,6 +19,11 @@ def lock() -> FileLock:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
-    """nbval starts the kernel of a notebook before its first cell, and goes on when it answers on all its ports."""
+    """nbval starts the kernel of a notebook before its first cell, and goes on when it answers on all its ports.
+
+    Later cells find it running, and wait for nobody.
+    """
+    if getattr(item.parent, "kernel", None) is not None:
+        return (yield)
     with lock():
         return (yield)

@@ -1,6 +1,7 @@
-"""While one process sets a test up, no other does."""
+"""While one process starts a kernel, no other does."""
 
 import contextlib
+from types import SimpleNamespace
 
 import pytest
 from filelock import Timeout
@@ -34,3 +35,11 @@ def test_a_kernel_that_does_not_start_lets_the_next_one_start(request):
     with pytest.raises(RuntimeError, match="kernel died"):
         setup.throw(RuntimeError("kernel died"))
     assert is_free()
+
+
+def test_a_cell_whose_kernel_runs_waits_for_nobody():
+    setup = pytest_runtest_setup(SimpleNamespace(parent=SimpleNamespace(kernel="runs")))
+    next(setup)
+    assert is_free()
+    with pytest.raises(StopIteration):
+        setup.send(None)
